@@ -1,0 +1,205 @@
+"""What happened, as plain immutable values.
+
+Nothing here imports OpenTelemetry, and nothing here knows a provider. These are named tuples
+and not frozen dataclasses because a call makes several of them on the application's thread,
+and a tuple costs a fifth.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, get_args
+
+Stage = Literal[
+    "cache_lookup",
+    "tokenize",
+    "serialize",
+    "acquire",
+    "connect",
+    "tls",
+    "send",
+    "wait",
+    "receive",
+    "backoff",
+    "deserialize",
+    "forward",
+    "pool",
+    "cache_write",
+    "other",
+]
+"""A part of an embedding call that takes time of its own, in the order in which they can happen.
+
+``serialize`` builds and encodes the request, ``acquire`` waits for a pooled connection, ``wait``
+lasts to the first byte (network round trip and server), ``receive`` is the download, ``backoff``
+the sleep between attempts, ``deserialize`` turns bytes into vectors, ``forward`` is a local model's
+pass, ``pool`` pooling and normalising.
+"""
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+Cause = Literal[
+    "rate_limited",
+    "quota_exhausted",
+    "invalid_input",
+    "authentication",
+    "not_found",
+    "timeout",
+    "network",
+    "server_error",
+    "cancelled",
+    "other",
+]
+"""Why a call failed, the same small set for every provider."""
+CAUSES: tuple[Cause, ...] = get_args(Cause)
+
+InputKind = Literal["text", "tokens", "image", "mixed"]
+UsageSource = Literal["reported", "counted", "estimated"]
+CostSource = Literal["table", "user", "provider"]
+
+
+class Server(NamedTuple):
+    address: str
+    port: int
+
+
+class Request(NamedTuple):
+    """What the caller asked for, read from the arguments before the call."""
+
+    model: str | None = None
+    inputs: int | None = None
+    """How many texts, images or token lists; None when that cannot be known without consuming them."""
+    kind: InputKind | None = None
+    dimensions: int | None = None
+    encoding_format: str | None = None
+    server: Server | None = None
+    provider: str | None = None
+    """The provider's name where the declaration's own is not it: Azure through the openai client, say."""
+    content: Any = None
+    """The inputs themselves, for counting tokens only where nobody reports them. Never kept after the call."""
+
+
+class Reply(NamedTuple):
+    """What came back, read from the return value after the call."""
+
+    model: str | None = None
+    vectors: int | None = None
+    dimensions: int | None = None
+    """Floats in a vector, never the length of an encoded string."""
+    tokens: int | None = None
+    """Billed input tokens as the provider reports them; None when it does not say."""
+
+
+class Usage(NamedTuple):
+    tokens: int
+    source: UsageSource
+
+
+class Cost(NamedTuple):
+    usd: float
+    source: CostSource
+
+
+class CacheOutcome(NamedTuple):
+    """What a cache in front of a model knew: inputs, not lookups."""
+
+    store: str
+    hits: int
+    misses: int
+    saved: Usage | None = None
+    saved_cost: Cost | None = None
+
+
+class StageTiming(NamedTuple):
+    """One stretch of a call, in nanoseconds since its start."""
+
+    stage: Stage
+    start_ns: int
+    end_ns: int
+    own: bool = True
+    """False where an instrumented call inside this one spent the time."""
+
+
+class Attempt(NamedTuple):
+    """One HTTP exchange of a call, in nanoseconds since the call's start."""
+
+    start_ns: int
+    end_ns: int
+    status: int | None
+    error: str | None
+    """The exception's qualified name where no response came."""
+
+
+class RateLimit(NamedTuple):
+    """What the provider says is left, after this call."""
+
+    requests: int | None = None
+    tokens: int | None = None
+
+
+class Failure(NamedTuple):
+    type: str
+    """The HTTP status where there is one, else the exception's qualified name (``error.type``)."""
+    cause: Cause
+
+
+class Component(NamedTuple):
+    """The framework class that a call went through."""
+
+    framework: str
+    name: str
+    method: str
+
+
+class EmbeddingCall(NamedTuple):
+    """One finished call. Every report is a function of this value."""
+
+    provider: str
+    component: Component | None
+    """Set for a framework's call, e.g. LangChain's; None for a provider client's."""
+    local: bool
+    """True for a model that runs in this process."""
+    delegated: bool
+    """True when an instrumented call inside this one did the work: tokens and cost stand there."""
+    root: bool
+    """True when no other embedding call was open around this one."""
+    request_model: str | None
+    response_model: str | None
+    server: Server | None
+    inputs: int | None
+    kind: InputKind | None
+    dimensions: int | None
+    encoding_format: str | None
+    usage: Usage | None
+    cost: Cost | None
+    start_unix_ns: int
+    duration_ns: int
+    stages: tuple[StageTiming, ...]
+    """A partition of the duration: in order, without gaps or overlaps."""
+    attempts: tuple[Attempt, ...]
+    retries: tuple[str, ...]
+    """What each retry answered to: an HTTP status or an exception's name."""
+    cache: CacheOutcome | None
+    failure: Failure | None
+    rate_limit: RateLimit | None
+    server_seconds: float | None
+    """The provider's own processing time, where it reports one."""
+    request_bytes: int | None
+    response_bytes: int | None
+
+    @property
+    def seconds(self) -> float:
+        return self.duration_ns / 1e9
+
+    @property
+    def model(self) -> str | None:
+        return self.request_model or self.response_model
+
+    @property
+    def is_leaf(self) -> bool:
+        """True for the one call of a nest that the provider bills."""
+        return not self.delegated and self.cache is None
+
+    def stage_seconds(self) -> dict[Stage, float]:
+        """Total time by stage, in seconds; the values add up to ``seconds``."""
+        totals: dict[Stage, int] = {}
+        for stage, start, end, _ in self.stages:
+            totals[stage] = totals.get(stage, 0) + end - start
+        return {stage: ns / 1e9 for stage, ns in totals.items()}
