@@ -1,2 +1,61 @@
-"""What embedding pipelines cost and where their time goes, with OpenTelemetry."""
+"""See what an embedding pipeline costs and where its time goes, with OpenTelemetry.
+
+``opentelemetry-instrument python app.py`` needs none of this. In code: ``instrument()`` switches
+otel_embed on, ``track()`` adds up a block, ``stage()`` names a stage of your own, ``summary()`` tells
+what this process did so far.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "instrument", "stage", "summary", "track", "uninstrument"]
+
+if TYPE_CHECKING:
+    from otel_embed.report.summary import Summary
+    from otel_embed.report.track import track
+    from otel_embed.stages import stage
+
+
+def instrument(**options: Any) -> None:
+    """Observe every embedding library that is or will be imported in this process.
+
+    ``options``: ``tracer_provider`` and ``meter_provider`` (OpenTelemetry's global ones by default) and
+    any field of ``otel_embed.config.Config``, which wins over its environment variable. An unknown
+    option raises ``TypeError``. A second call does nothing but warn.
+    """
+    from otel_embed.instrumentor import EmbeddingInstrumentor
+
+    EmbeddingInstrumentor().instrument(**options)
+
+
+def uninstrument() -> None:
+    """Put every wrapped function back as it was. What was counted stays in ``summary()``."""
+    from otel_embed.instrumentor import EmbeddingInstrumentor
+
+    EmbeddingInstrumentor().uninstrument()
+
+
+def summary() -> Summary:
+    """What this process did since ``instrument()``; raises ``RuntimeError`` before it."""
+    from otel_embed.instrumentor import EmbeddingInstrumentor
+    from otel_embed.report.summary import summarize
+
+    recorder = EmbeddingInstrumentor().recorder
+    if recorder is None:
+        raise RuntimeError("otel_embed is not on: call otel_embed.instrument() first, or run opentelemetry-instrument")
+    return summarize(recorder)
+
+
+def __getattr__(name: str) -> Any:
+    """``track`` and ``stage`` on first use: importing otel_embed alone imports nothing else."""
+    if name == "track":
+        from otel_embed.report.track import track
+
+        return track
+    if name == "stage":
+        from otel_embed.stages import stage
+
+        return stage
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,9 +9,9 @@ the method is observed on every subclass of the class, those that do not exist y
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from otel_embed.record import CacheOutcome, Component, Reply, Request, Stage
+from otel_embed.record import Component, Reply, Request, Stage
 
 
 class Arguments(NamedTuple):
@@ -45,14 +45,51 @@ class Call(NamedTuple):
     subclasses: bool = False
 
 
+class Lookup(NamedTuple):
+    """What a cache knew when it was asked, in inputs, with their length in characters."""
+
+    store: str
+    hits: int
+    misses: int
+    hit_characters: int
+    miss_characters: int
+
+    def __add__(self, other: Lookup) -> Lookup:  # type: ignore[override]
+        return Lookup(self.store, *[mine + theirs for mine, theirs in zip(self[1:], other[1:])])
+
+
 class Timed(NamedTuple):
     """A function whose time belongs to a stage of the embedding call around it."""
 
     target: str
     stage: Stage
-    cache: Callable[[Arguments, Any, Any], CacheOutcome | None] | None = None
-    """Reads (arguments, result, the open call's instance): what the cache knew; None where this is no cache of that call."""
+    lookup: Callable[[Arguments, Any, Any], Lookup | None] | None = None
+    """Reads (arguments, result, the object whose call is open): what a cache knew; None where it is no cache of that object."""
     subclasses: bool = False
+
+
+class Site(Protocol):
+    """What stands behind a wrapped function: it opens an observation, or says that there is nothing to observe."""
+
+    def open(self, arguments: Arguments) -> Observation | None: ...
+
+
+class Observation(Protocol):
+    def close(self, result: Any, error: BaseException | None) -> None: ...
+
+
+class Transport(NamedTuple):
+    """A function whose every run is one HTTP exchange."""
+
+    target: str
+    site: Site
+
+
+class Submit(NamedTuple):
+    """A method that hands its first argument, a function, to another thread."""
+
+    target: str
+    carry: Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Provider(NamedTuple):
@@ -60,9 +97,8 @@ class Provider(NamedTuple):
 
     name: str
     requires: str
-    """The distribution and its supported versions, as a requirement: ``openai>=1.0,<4``."""
+    """The distribution and the versions that were tested, as a requirement: ``openai>=1.0,<4``; empty for the standard library."""
     calls: tuple[Call, ...] = ()
     timed: tuple[Timed, ...] = ()
-
-
-Runtime = Literal["sync", "async"]
+    transports: tuple[Transport, ...] = ()
+    submits: tuple[Submit, ...] = ()

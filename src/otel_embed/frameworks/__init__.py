@@ -1,0 +1,8 @@
+"""Every framework whose embedders and caches otel_embed knows."""
+
+from __future__ import annotations
+
+from otel_embed.frameworks import langchain
+from otel_embed.provider import Provider
+
+FRAMEWORKS: tuple[Provider, ...] = langchain.PROVIDERS

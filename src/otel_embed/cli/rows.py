@@ -1,0 +1,155 @@
+"""The rows of a summary document. What a row is called by is text; all else in it adds up. Times are in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar, get_type_hints
+
+from otel_embed.cli.fields import DocumentError, Fields
+from otel_embed.record import STAGES
+from otel_embed.report.sketch import Sketch
+
+R = TypeVar("R", bound="Row")
+QUANTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+
+
+@dataclass
+class Row:
+    """Adds and writes the fields that a subclass declares, each by its type."""
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        values = (getattr(self, field.name) for field in fields(self))
+        return tuple(value for value in values if isinstance(value, (str, bool)))
+
+    def add(self, other: Row) -> None:
+        for field in fields(self):
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            setattr(self, field.name, _sum(mine, theirs))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+@dataclass
+class ProviderTotals(Row):
+    """All calls of one model at one provider."""
+
+    provider: str
+    model: str
+    local: bool
+    calls: int
+    errors: dict[str, int]
+    inputs: int
+    tokens: dict[str, int]
+    """By source: reported, counted, estimated."""
+    cost_usd: float | None
+    """Of the calls whose price is known; None where there is no such call."""
+    unpriced_tokens: int
+    unpriced_calls: int
+    retries: dict[str, int]
+    stages: dict[str, float]
+    latency: Sketch
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider} {self.model}"
+
+
+@dataclass
+class ComponentTotals(Row):
+    """All calls of one framework class. The provider calls inside them are counted at the provider as well."""
+
+    framework: str
+    component: str
+    calls: int
+    errors: dict[str, int]
+    inputs: int
+    stages: dict[str, float]
+    latency: Sketch
+    outcomes: dict[str, int]
+
+    @property
+    def name(self) -> str:
+        return f"{self.framework} {self.component}"
+
+
+@dataclass
+class CacheTotals(Row):
+    """What one cache knew, counted in inputs."""
+
+    component: str
+    store: str
+    model: str
+    hits: int
+    misses: int
+    saved_tokens: int
+    saved_usd: float | None
+    """None where the model's price is not known."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.component} {self.store}"
+
+
+def reader(kind: type[R]) -> Callable[[Fields], R]:
+    """Reads a row of that kind, each field by its type."""
+    hints = get_type_hints(kind)
+
+    def read(data: Fields) -> R:
+        return kind(**{field.name: _READERS[hints[field.name]](data, field.name) for field in fields(kind)})
+
+    return read
+
+
+def read_sketch(data: Fields, key: str) -> Sketch:
+    inner = data.within(key)
+    if inner is None:
+        return Sketch()
+    try:
+        return Sketch.from_dict(inner.data)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DocumentError(f"{data.where}{key} is not a latency sketch ({error})") from error
+
+
+def in_order(stages: dict[str, float]) -> dict[str, float]:
+    """Those that took time, in the order in which they can happen; unheard-of ones come last."""
+    names = [*STAGES, *sorted(set(stages) - set(STAGES))]
+    return {name: stages[name] for name in names if stages.get(name, 0.0) > 0.0}
+
+
+def add_known(first: float | None, second: float | None) -> float | None:
+    """The sum of what is known; None where nothing is."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second
+
+
+def _sum(mine: Any, theirs: Any) -> Any:
+    if isinstance(mine, (str, bool)):
+        return mine
+    if isinstance(mine, Sketch):
+        mine.merge(theirs)
+        return mine
+    if isinstance(mine, dict):
+        return {key: mine.get(key, 0) + theirs.get(key, 0) for key in [*mine, *(theirs.keys() - mine.keys())]}
+    return add_known(mine, theirs)
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, Sketch):
+        return value
+    computed = {name: value.quantile(q) for name, q in QUANTILES.items()}
+    return {**value.to_dict(), "avg": value.avg, **computed}
+
+
+_READERS: dict[Any, Callable[[Fields, str], Any]] = {
+    str: lambda data, key: data.text(key) or f"unknown {key}",
+    bool: Fields.flag,
+    int: Fields.count,
+    float | None: Fields.number,
+    dict[str, int]: Fields.counts,
+    dict[str, float]: Fields.numbers,
+    Sketch: read_sketch,
+}

@@ -1,0 +1,74 @@
+"""How numbers are written for people: three digits that matter, and the unit."""
+
+from __future__ import annotations
+
+from math import floor, log10
+
+
+def seconds(value: float | None) -> str:
+    """From nanoseconds to hours: ``812 µs``, ``12.4 ms``, ``1.24 s``, ``2m 05s``, ``3h 07m``; a dash for None."""
+    if value is None:
+        return "–"
+    if value <= 0:
+        return "0 s"
+    for factor, unit in ((1e9, "ns"), (1e6, "µs"), (1e3, "ms"), (1.0, "s")):
+        if value * factor < 999.5 and unit != "s" or unit == "s" and value < 99.95:
+            return f"{_three_digits(value * factor)} {unit}"
+    minutes, rest = divmod(round(value), 60)
+    if value < 3599.5:
+        return f"{minutes}m {rest:02}s"
+    return f"{minutes // 60}h {minutes % 60:02}m"
+
+
+def dollars(value: float) -> str:
+    """``$1,204``, ``$12.34``, ``$0.0241``, ``$0.0000021``: two digits that matter at least."""
+    if value == 0:
+        return "$0"
+    if abs(value) >= 1000:
+        return f"${value:,.0f}"
+    if abs(value) >= 1:
+        return f"${value:,.2f}"
+    return f"${value:.{min(12, 2 - floor(log10(abs(value))))}f}"
+
+
+def percent(fraction: float | None) -> str:
+    """``61.2 %``; never ``0 %`` or ``100 %`` for what is not quite that; a dash for None."""
+    if fraction is None:
+        return "–"
+    if 0 < fraction < 0.001:
+        return "< 0.1 %"
+    if 0.999 < fraction < 1:
+        return "> 99.9 %"
+    return f"{fraction * 100:.0f} %" if fraction in (0, 1) else f"{fraction * 100:.1f} %"
+
+
+def count(value: int) -> str:
+    """``48,200``."""
+    return f"{value:,}"
+
+
+def short_count(value: float) -> str:
+    """``950``, ``48.2 k``, ``3.91 M``, ``1.20 G``."""
+    for factor, unit in ((1, ""), (1e3, " k"), (1e6, " M")):
+        if value < factor * 999.5:
+            return f"{value:.0f}" if factor == 1 else f"{_three_digits(value / factor)}{unit}"
+    return f"{_three_digits(value / 1e9)} G"
+
+
+def rate(value: float | None) -> str:
+    """``42,186``, ``84.8``, ``0.31``; a dash for None."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 99.95 else _three_digits(value)
+
+
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """``1 call``, ``1,204 calls``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _three_digits(value: float) -> str:
+    """Of a value below 1,000."""
+    if value >= 99.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"

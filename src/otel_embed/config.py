@@ -1,0 +1,107 @@
+"""The settings of otel_embed, read once, from the environment and from ``instrument(...)``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeVar, get_args
+
+from otel_embed import environment_variables as env
+
+Semconv = Literal["latest", "legacy", "both"]
+StageSpans = Literal["slow", "always", "never"]
+TokenCounting = Literal["auto", "tiktoken", "estimate", "off"]
+CallLog = Literal["off", "text", "json"]
+T = TypeVar("T")
+Warn = Callable[[str], None]
+
+CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+"""OpenTelemetry's own variable: with ``SPAN_ONLY`` or ``SPAN_AND_EVENT`` spans hold input texts, cut short."""
+
+
+@dataclass(frozen=True)
+class Config:
+    semconv: Semconv = "latest"
+    stage_spans: StageSpans = "slow"
+    slow_call_ms: float = 500.0
+    token_counting: TokenCounting = "auto"
+    token_fetch: bool = False
+    token_fetch_timeout: float = 10.0
+    prices: str | None = None
+    daily_budget_usd: float | None = None
+    log: CallLog = "off"
+    disabled_providers: frozenset[str] = frozenset()
+    report_dir: str | None = None
+    capture_content: bool = False
+
+    @classmethod
+    def from_environment(cls, warn: Warn, environ: Mapping[str, str] = os.environ) -> Config:
+        """Read the environment. A bad value gives one warning that names the variable, the value and what is
+        allowed, and the default stays in force: the application starts all the same."""
+        read = _Reader(environ, warn)
+        return cls(
+            semconv=read.choice(env.OTEL_EMBED_SEMCONV, get_args(Semconv), cls.semconv),
+            stage_spans=read.choice(env.OTEL_EMBED_STAGE_SPANS, get_args(StageSpans), cls.stage_spans),
+            slow_call_ms=read.number(env.OTEL_EMBED_SLOW_CALL_MS, cls.slow_call_ms),
+            token_counting=read.choice(env.OTEL_EMBED_TOKEN_COUNTING, get_args(TokenCounting), cls.token_counting),
+            token_fetch=read.switch(env.OTEL_EMBED_TOKEN_FETCH),
+            token_fetch_timeout=read.number(env.OTEL_EMBED_TOKEN_FETCH_TIMEOUT, cls.token_fetch_timeout),
+            prices=read.text(env.OTEL_EMBED_PRICES),
+            daily_budget_usd=read.number(env.OTEL_EMBED_DAILY_BUDGET_USD, None),
+            log=read.choice(env.OTEL_EMBED_LOG, get_args(CallLog), cls.log),
+            disabled_providers=read.names(env.OTEL_EMBED_DISABLED_PROVIDERS),
+            report_dir=read.text(env.OTEL_EMBED_REPORT_DIR),
+            capture_content=read.captures(),
+        )
+
+    def with_options(self, options: Mapping[str, Any]) -> Config:
+        """The settings with those given to ``instrument(...)``; an unknown name raises ``TypeError``."""
+        known = {field.name for field in fields(self)}
+        unknown = sorted(set(options) - known)
+        if unknown:
+            raise TypeError(f"otel_embed has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        return replace(self, **{name: value for name, value in options.items() if value is not None})
+
+
+class _Reader:
+    def __init__(self, environ: Mapping[str, str], warn: Warn) -> None:
+        self._environ = environ
+        self._warn = warn
+
+    def text(self, name: str) -> str | None:
+        return self._environ.get(name, "").strip() or None
+
+    def choice(self, name: str, allowed: tuple[Any, ...], default: T) -> T:
+        value = self.text(name)
+        if value is None:
+            return default
+        if value.lower() in allowed:
+            return value.lower()  # type: ignore[return-value]
+        return self._refused(name, value, f"one of {', '.join(allowed)}", default)
+
+    def number(self, name: str, default: T) -> float | T:
+        value = self.text(name)
+        if value is None:
+            return default
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if 0 <= number < float("inf"):
+            return number
+        return self._refused(name, value, "a number, 0 or more", default)
+
+    def switch(self, name: str) -> bool:
+        return self.choice(name, ("true", "false"), "false") == "true"
+
+    def names(self, name: str) -> frozenset[str]:
+        return frozenset(part.strip().lower() for part in (self.text(name) or "").split(",") if part.strip())
+
+    def captures(self) -> bool:
+        return (self.text(CAPTURE_CONTENT) or "").upper() in ("SPAN_ONLY", "SPAN_AND_EVENT")
+
+    def _refused(self, name: str, value: str, allowed: str, default: T) -> T:
+        shown = "not set" if default is None else default
+        self._warn(f"{name}={value!r} is not valid: it must be {allowed}. It stays {shown}.")
+        return default

@@ -1,0 +1,44 @@
+"""The environment variables of otel_embed, one documented constant each.
+
+``opentelemetry-instrument`` makes a command-line flag of each constant that begins with ``OTEL_``:
+``OTEL_EMBED_SEMCONV`` is ``--embed_semconv`` there.
+"""
+
+from __future__ import annotations
+
+OTEL_EMBED_SEMCONV = "OTEL_EMBED_SEMCONV"
+"""``latest`` (default): the metrics that OpenTelemetry's convention now has for embeddings. ``legacy``: the ones that
+instrumentations released in 2026 emit, ``gen_ai.client.operation.duration`` and ``gen_ai.client.token.usage``.
+``both``: both."""
+
+OTEL_EMBED_STAGE_SPANS = "OTEL_EMBED_STAGE_SPANS"
+"""When stages become child spans: ``slow`` (default: failed calls and slow ones), ``always``, ``never``."""
+
+OTEL_EMBED_SLOW_CALL_MS = "OTEL_EMBED_SLOW_CALL_MS"
+"""From how many milliseconds on a call is slow. Default 500."""
+
+OTEL_EMBED_TOKEN_COUNTING = "OTEL_EMBED_TOKEN_COUNTING"
+"""How tokens are found where the provider does not report them: ``auto`` (default: tiktoken where its file is already
+on this machine, else characters / 4), ``tiktoken``, ``estimate`` (characters / 4), ``off``."""
+
+OTEL_EMBED_TOKEN_FETCH = "OTEL_EMBED_TOKEN_FETCH"
+"""``true``: let a background thread fetch tiktoken's file where it is missing. Default ``false``."""
+
+OTEL_EMBED_TOKEN_FETCH_TIMEOUT = "OTEL_EMBED_TOKEN_FETCH_TIMEOUT"
+"""How many seconds that fetch may take. Default 10."""
+
+OTEL_EMBED_PRICES = "OTEL_EMBED_PRICES"
+"""A TOML file of prices of your own, in the form of otel_embed's; its rows win. Default: none."""
+
+OTEL_EMBED_DAILY_BUDGET_USD = "OTEL_EMBED_DAILY_BUDGET_USD"
+"""Dollars that this process may spend on embeddings a day (UTC) before it warns, once at 80 % and once at 100 %.
+Default: no budget."""
+
+OTEL_EMBED_LOG = "OTEL_EMBED_LOG"
+"""``text`` or ``json``: a log line for each call on logger ``otel_embed.calls``. Default ``off``."""
+
+OTEL_EMBED_DISABLED_PROVIDERS = "OTEL_EMBED_DISABLED_PROVIDERS"
+"""Names of libraries to leave alone, with commas between them: ``openai,langchain``. Default: none."""
+
+OTEL_EMBED_REPORT_DIR = "OTEL_EMBED_REPORT_DIR"
+"""A directory into which this process writes its summary as JSON, as ``otel-embed run`` asks for. Default: none."""

@@ -1,0 +1,86 @@
+"""One HTTP exchange of a call, as a transport reports it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from otel_embed import headers
+from otel_embed.failure import qualified_name
+from otel_embed.record import Attempt, Server, Stage
+from otel_embed.timeline import Exchange
+
+class OpenExchange(Exchange):
+    """An exchange in flight: the transport marks when its stage changes, and says how it ended."""
+
+    __slots__ = ("_on_close", "_raised", "_readers", "body_open", "error", "headers", "request_bytes", "status", "url")
+
+    def __init__(self, url: object, request_bytes: int | None) -> None:
+        super().__init__(time.perf_counter_ns())
+        self.url = url
+        """The library's own URL object, with ``host``, ``port`` and ``scheme``; only compared, never kept."""
+        self.request_bytes = request_bytes
+        self.status: int | None = None
+        self.headers: headers.Pairs = ()
+        self.body_open = False
+        self.error: str | None = None
+        self._on_close: Callable[[int, BaseException | None], None] | None = None
+        self._readers = 0
+        self._raised: BaseException | None = None
+
+    def mark(self, stage: Stage) -> None:
+        """From now on the exchange is in this stage."""
+        self.marks.append((time.perf_counter_ns(), stage))
+
+    def answered(self, status: int, pairs: headers.Pairs) -> None:
+        self.status, self.headers, self.failed = status, pairs, status >= 400
+
+    def close(self, error: BaseException | None = None) -> None:
+        """The exchange is over, its body read or given up."""
+        if self.end is None:
+            self.end = time.perf_counter_ns()
+            if error is not None:
+                self.failed, self.error, self._raised = True, qualified_name(error), error
+        if not self._readers:
+            self._tell()
+
+    def when_closed(self, then: Callable[[int, BaseException | None], None]) -> None:
+        """Call ``then(end, error)`` when the body has been read, as with a streamed response."""
+        self._on_close = then
+
+    def hold(self) -> None:
+        """The body is being read as a whole: its end comes first, its decoded content with ``release``."""
+        self._readers += 1
+
+    def release(self) -> None:
+        self._readers -= 1
+        if self.end is not None:
+            self._tell()
+
+    def _tell(self) -> None:
+        self.body_open = False
+        then, self._on_close = self._on_close, None
+        raised, self._raised = self._raised, None
+        if then is not None and self.end is not None:
+            then(self.end, raised)
+
+    def attempt(self, start: int, end: int) -> Attempt:
+        return Attempt(self.start - start, (self.end or end) - start, self.status, self.error)
+
+    @property
+    def server(self) -> Server | None:
+        host = getattr(self.url, "host", None)
+        if not host:
+            return None
+        port = getattr(self.url, "port", None) or (80 if getattr(self.url, "scheme", "") == "http" else 443)
+        return Server(str(host), port)
+
+
+def retries(exchanges: Sequence[OpenExchange]) -> tuple[str, ...]:
+    """What each retry answered to: an exchange is one where the exchange before it failed at the same URL."""
+    if len(exchanges) < 2:
+        return ()
+    pairs = zip(exchanges, exchanges[1:])
+    return tuple(
+        [before.error or str(before.status) for before, after in pairs if before.failed and before.url == after.url]
+    )

@@ -1,0 +1,94 @@
+"""The one instrumentor that ``opentelemetry-instrument`` finds: settings, reports, patches."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection, Iterable
+from importlib.metadata import entry_points
+from typing import Any
+
+from opentelemetry import metrics, trace
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+
+from otel_embed import __version__
+from otel_embed.config import Config
+from otel_embed.frameworks import FRAMEWORKS
+from otel_embed.guard import Guard
+from otel_embed.patching import Patches
+from otel_embed.pricing.bill import Pricing
+from otel_embed.provider import Provider
+from otel_embed.providers import PROVIDERS
+from otel_embed.report.files import ReportFiles
+from otel_embed.report.recorder import CallRecorder
+from otel_embed.threads import POOLS
+from otel_embed.transports import TRANSPORTS
+
+_logger = logging.getLogger("otel_embed")
+_SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
+_THIRD_PARTY = "otel_embed_provider"
+
+
+class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """Observes every embedding library that is or will be imported.
+
+    ``instrument()`` takes ``tracer_provider``, ``meter_provider`` and, by the names of their fields,
+    the settings of ``otel_embed.config.Config``; the environment says the rest.
+    """
+
+    recorder: CallRecorder | None = None
+    _patches: Patches | None = None
+    _files: ReportFiles | None = None
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        return ()  # each provider checks its own library when that library is imported
+
+    def _instrument(self, **options: Any) -> None:
+        tracers, meters = options.pop("tracer_provider", None), options.pop("meter_provider", None)
+        for other in ("skip_dep_check", "raise_exception_on_conflict", "logger_provider"):
+            options.pop(other, None)
+        config = Config.from_environment(_logger.warning).with_options(options)
+        # An exception from here on would stop every other instrumentation too.
+        with Guard("instrument"):
+            tracer = trace.get_tracer("otel_embed", __version__, tracers, schema_url=_SCHEMA_URL)
+            meter = metrics.get_meter("otel_embed", __version__, meters, schema_url=_SCHEMA_URL)
+            self.recorder = CallRecorder(tracer, meter, config, Pricing.configured(config, _logger.warning))
+            self._patches = Patches(self.recorder)
+            self._patches.install(_enabled(config))
+            if config.report_dir is not None:
+                self._files = ReportFiles(self.recorder, config.report_dir)
+
+    def _uninstrument(self, **options: Any) -> None:
+        with Guard("uninstrument"):
+            if self._patches is not None:
+                self._patches.remove()
+            if self.recorder is not None:
+                self.recorder.settle()
+
+
+def _enabled(config: Config) -> Iterable[Provider]:
+    for provider in (*TRANSPORTS, POOLS, *PROVIDERS, *FRAMEWORKS, *_third_party()):
+        if provider.name not in config.disabled_providers:
+            yield provider
+
+
+def _third_party() -> Iterable[Provider]:
+    """Providers that other distributions declare under the entry point group ``otel_embed_provider``."""
+    for entry in entry_points(group=_THIRD_PARTY):
+        with Guard(f"load the provider {entry.name}"):
+            provider = entry.load()
+            if not isinstance(provider, Provider):
+                raise TypeError(f"{entry.value} is no otel_embed.provider.Provider")
+            yield provider
+
+
+def _forked() -> None:
+    instrumentor = EmbeddingInstrumentor()
+    with Guard("start anew in a forked process"):
+        if instrumentor.recorder is not None:
+            instrumentor.recorder.start_anew()
+        if instrumentor._files is not None:
+            instrumentor._files.start_anew()
+
+
+os.register_at_fork(after_in_child=_forked)

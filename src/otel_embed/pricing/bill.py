@@ -1,0 +1,68 @@
+"""What a call costs and what a cache saves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+
+from otel_embed.config import Config
+from otel_embed.observe import OpenCall
+from otel_embed.pricing.prices import Price, Prices
+from otel_embed.pricing.tokens import Calibration, TokenCounter
+from otel_embed.provider import Lookup
+from otel_embed.record import CacheOutcome, Cost, Reply, Request, Usage
+
+_CHARACTERS_PER_TOKEN = 4
+_MAX_LEARNED = 1000
+
+
+class Pricing:
+    """Reported usage first, counted tokens else, an estimate else; never a price that is not known."""
+
+    def __init__(self, prices: Prices, counter: TokenCounter) -> None:
+        self._prices = prices
+        self._counter = counter
+        self._calibration = Calibration()
+        self._billed_by: dict[tuple[str, str | None], tuple[str, str | None]] = {}
+
+    @classmethod
+    def configured(cls, config: Config, warn: Callable[[str], None]) -> Pricing:
+        counter = TokenCounter(config.token_counting, fetch=config.token_fetch, timeout=config.token_fetch_timeout)
+        return cls(Prices.load(config.prices, warn, extra=True), counter)
+
+    def bill(self, provider: str, request: Request, reply: Reply, local: bool) -> tuple[Usage | None, Cost | None]:
+        """The tokens and the cost of a successful call that did the work itself."""
+        if reply.tokens is not None:
+            usage: Usage | None = Usage(reply.tokens, "reported")
+        else:
+            usage = self._counter.count(request.model, request.content, request.kind)
+        if usage is None or local:
+            return usage, None
+        return usage, _cost(self._prices.find(provider, reply.model, request.model), usage.tokens)
+
+    def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
+        """What the hits of a cache would have cost: at the rate of tokens that this model's misses were billed."""
+        model = call.request.model
+        if call.tokens_below and lookup.miss_characters:
+            self._calibration.learn(model or "", call.tokens_below, lookup.miss_characters)
+        provider, billed_model = self._biller(call)
+        if not lookup.hits:
+            return CacheOutcome(lookup.store, lookup.hits, lookup.misses)
+        tokens = self._calibration.estimate(model or "", lookup.hit_characters)
+        if tokens is None:
+            tokens = ceil(lookup.hit_characters / _CHARACTERS_PER_TOKEN)
+        cost = _cost(self._prices.find(provider, billed_model, model), tokens)
+        return CacheOutcome(lookup.store, lookup.hits, lookup.misses, Usage(tokens, "estimated"), cost)
+
+    def _biller(self, call: OpenCall) -> tuple[str, str | None]:
+        """Who bills the misses of this cache: as seen in this call, else in an earlier one, else by its class."""
+        key = (call.component.name if call.component else "", call.request.model)
+        if call.leaf is not None and len(self._billed_by) < _MAX_LEARNED:
+            self._billed_by[key] = call.leaf
+        return call.leaf or self._billed_by.get(key) or (call.provider, call.request.model)
+
+
+def _cost(price: Price | None, tokens: int) -> Cost | None:
+    if price is None or price.unit != "tokens":
+        return None
+    return Cost(round(tokens * price.usd_per_million * 1e6) / 1e12, price.source)

@@ -1,0 +1,8 @@
+"""Every provider otel_embed knows. To add one, write its file and name it here."""
+
+from __future__ import annotations
+
+from otel_embed.provider import Provider
+from otel_embed.providers import openai
+
+PROVIDERS: tuple[Provider, ...] = (openai.PROVIDER,)

@@ -1,0 +1,54 @@
+"""The summary of this process as a file in a directory, for whoever started it: ``otel-embed run``.
+
+Written every two seconds while calls go on, so that a process that is killed has reported too, and
+once more at the end.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import threading
+
+from otel_embed.guard import Guard
+from otel_embed.report import summary
+from otel_embed.report.recorder import CallRecorder
+
+_EVERY_SECONDS = 2.0
+_WRITING = Guard("write the summary")
+
+
+class ReportFiles:
+    def __init__(self, recorder: CallRecorder, directory: str) -> None:
+        self._recorder = recorder
+        self._directory = directory
+        atexit.register(self.write)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._name = summary.file_name()
+        self._lock = threading.Lock()
+        self._written = -1
+        threading.Thread(target=self._keep_writing, name="otel-embed-report", daemon=True).start()
+
+    def start_anew(self) -> None:
+        """In a forked child: a file of its own, also where the child ends without running exit handlers."""
+        self._begin()
+        if "multiprocessing.util" in sys.modules:
+            from multiprocessing.util import Finalize
+
+            Finalize(None, self.write, exitpriority=10)
+
+    def _keep_writing(self) -> None:
+        stop = threading.Event()
+        while not stop.wait(_EVERY_SECONDS):
+            self.write()
+
+    def write(self) -> None:
+        """Write the file if calls were made since it was last written, or if there is none yet."""
+        with _WRITING, self._lock:
+            self._recorder.settle()
+            calls = sum(series.calls for series in self._recorder.totals.series())
+            if calls != self._written:
+                summary.write(self._recorder, self._directory, self._name)
+                self._written = calls

@@ -1,0 +1,255 @@
+"""Calls as metrics.
+
+The two histograms are SDK records, made a batch at a time: many in a row cost a third of what single
+ones cost between an application's calls. All counters are sums that the SDK observes when it collects.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
+from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
+from opentelemetry.util.types import AttributeValue
+
+from otel_embed import guard
+from otel_embed.config import Semconv
+from otel_embed.record import EmbeddingCall
+from otel_embed.report import names
+from otel_embed.report.budget import Budget
+from otel_embed.report.names import Instrument
+from otel_embed.report.pending import PendingInputs
+from otel_embed.report.totals import PICODOLLARS, Key, Series, Totals, outcome
+
+Attributes = dict[str, AttributeValue]
+Sums = Iterable[tuple[Attributes, float]]
+_MAX_IDENTITIES = 2000
+_NOWHERE = Context()
+
+
+class Finished(NamedTuple):
+    """A call that is over and not yet counted."""
+
+    call: EmbeddingCall
+    span: SpanContext | None
+    """The call's span where it is sampled, for exemplars."""
+    covered: bool
+    """True where another instrumentation emits the convention's metrics of this call."""
+
+
+class MetricReport:
+    """Histograms and observed sums on one meter; ``settle`` counts what is not counted yet."""
+
+    def __init__(
+        self,
+        meter: Meter,
+        semconv: Semconv,
+        totals: Totals,
+        pending: PendingInputs,
+        budget: Budget,
+        settle: Callable[[], None],
+    ) -> None:
+        self._settle = settle
+        self._totals = totals
+        self._attributes: dict[Key, Attributes] = {}
+        self._durations: list[Histogram] = []
+        self._tokens: list[Histogram] = []
+        self._legacy_tokens: list[Histogram] = []
+        if semconv in ("latest", "both"):
+            self._durations.append(_histogram(meter, names.DURATION))
+            self._tokens.append(_histogram(meter, names.TOKENS))
+        if semconv in ("legacy", "both"):
+            self._durations.append(_histogram(meter, names.LEGACY_DURATION))
+            self._legacy_tokens.append(_histogram(meter, names.LEGACY_TOKENS))
+        self._framework = _histogram(meter, names.FRAMEWORK_DURATION)
+        self._observe(meter.create_observable_counter, names.SPEND, _spend)
+        self._observe(meter.create_observable_counter, names.UNPRICED, _unpriced)
+        self._observe(meter.create_observable_counter, names.INPUTS, _inputs)
+        self._observe(meter.create_observable_counter, names.STAGE_TIME, _stage_time)
+        self._observe(meter.create_observable_counter, names.ERRORS, _errors)
+        self._observe(meter.create_observable_counter, names.RETRIES, _retries)
+        self._observe(meter.create_observable_gauge, names.RATE_LIMIT, _rate_limits)
+        self._observe(meter.create_observable_counter, names.LOOKUPS, _lookups)
+        self._observe(meter.create_observable_counter, names.SAVED_MONEY, _saved_money)
+        self._observe(meter.create_observable_counter, names.SAVED_INPUT_TOKENS, _saved_tokens)
+        self._observe(meter.create_observable_up_down_counter, names.PENDING, lambda _: _pending(pending))
+        self._observe(meter.create_observable_gauge, names.BUDGET_LIMIT, lambda _: _limit(budget))
+        self._observe(meter.create_observable_gauge, names.BUDGET_SPENT, lambda _: _spent(budget))
+        self._observe(meter.create_observable_counter, names.DROPPED, lambda _: _dropped())
+
+    def _observe(
+        self, create: Callable[..., object], instrument: Instrument, read: Callable[[list[Series]], Sums]
+    ) -> None:
+        reading = guard.Guard(f"observe {instrument.name}")
+
+        def observe(_: CallbackOptions) -> Iterable[Observation]:
+            observations: list[Observation] = []
+            with reading:
+                self._settle()
+                observations = list(_observations(read(self._totals.series())))
+            return observations
+
+        create(instrument.name, [observe], instrument.unit, instrument.description)
+
+    def record(self, finished: Finished) -> None:
+        """Make the SDK records of one call."""
+        call, span, covered = finished
+        around = _NOWHERE if span is None else set_span_in_context(NonRecordingSpan(span), _NOWHERE)
+        if call.component is not None:
+            self._framework.record(call.seconds, _framework_attributes(call), around)
+        if not call.is_leaf or covered:
+            return
+        attributes = self._identity(call)
+        failed = call.failure is not None
+        duration = attributes if call.failure is None else {**attributes, names.ERROR_TYPE: call.failure.type}
+        for histogram in self._durations:
+            histogram.record(call.duration_ns / 1e9, duration, around)
+        if failed or call.usage is None:
+            return
+        for histogram in self._tokens:
+            histogram.record(call.usage.tokens, attributes, around)
+        for histogram in self._legacy_tokens:
+            histogram.record(call.usage.tokens, {**attributes, names.TOKEN_TYPE: names.INPUT}, around)
+
+    def _identity(self, call: EmbeddingCall) -> Attributes:
+        address, port = call.server or (None, None)
+        key = Key(None, None, call.provider, call.request_model, call.response_model, address, port)
+        attributes = self._attributes.get(key)
+        if attributes is None:
+            attributes = _semconv(key)
+            if len(self._attributes) < _MAX_IDENTITIES:
+                self._attributes[key] = attributes
+        return attributes
+
+
+def _histogram(meter: Meter, instrument: Instrument) -> Histogram:
+    return meter.create_histogram(
+        instrument.name, instrument.unit, instrument.description, explicit_bucket_boundaries_advisory=instrument.buckets
+    )
+
+
+def _semconv(key: Key) -> Attributes:
+    """The attributes that the convention has on the metrics of a provider's call."""
+    found: Attributes = {names.OPERATION: names.EMBEDDINGS, names.PROVIDER: key.provider}
+    if key.request_model is not None:
+        found[names.REQUEST_MODEL] = key.request_model
+    if key.response_model is not None:
+        found[names.RESPONSE_MODEL] = key.response_model
+    if key.address is not None and key.port is not None:
+        found[names.ADDRESS], found[names.PORT] = key.address, key.port
+    return found
+
+
+def _framework_attributes(call: EmbeddingCall) -> Attributes:
+    if call.component is None:
+        return {}
+    return {
+        names.FRAMEWORK: call.component.framework,
+        names.COMPONENT: call.component.name,
+        names.CACHE_OUTCOME: outcome(call),
+    }
+
+
+def _level(key: Key) -> Attributes:
+    """A provider's call and a framework's call that waits for it are two families of one counter."""
+    if key.framework is None or key.component is None:
+        return _semconv(key)
+    return {names.FRAMEWORK: key.framework, names.COMPONENT: key.component}
+
+
+def _model(key: Key) -> Attributes:
+    found: Attributes = {names.PROVIDER: key.provider}
+    if key.model is not None:
+        found[names.REQUEST_MODEL] = key.model
+    return found
+
+
+def _observations(sums: Sums) -> Iterator[Observation]:
+    """One observation for each set of attributes: the SDK keeps only the last of equal ones."""
+    added: defaultdict[frozenset[tuple[str, AttributeValue]], float] = defaultdict(int)
+    for attributes, value in sums:
+        added[frozenset(attributes.items())] += value
+    for items, value in added.items():
+        yield Observation(value, dict(items))
+
+
+def _spend(series: list[Series]) -> Sums:
+    return ((_semconv(each.key), each.picodollars / PICODOLLARS) for each in series if each.picodollars)
+
+
+def _unpriced(series: list[Series]) -> Sums:
+    return ((_semconv(each.key), each.unpriced_calls) for each in series if each.unpriced_calls)
+
+
+def _inputs(series: list[Series]) -> Sums:
+    return ((_semconv(each.key), each.inputs) for each in series if each.leaves)
+
+
+def _stage_time(series: list[Series]) -> Sums:
+    for each in series:
+        for stage, nanoseconds in each.stage_ns.items():
+            yield {**_level(each.key), names.STAGE: stage}, nanoseconds / 1e9
+
+
+def _errors(series: list[Series]) -> Sums:
+    for each in series:
+        if each.leaves:
+            for cause, count in each.errors.items():
+                yield {**_model(each.key), names.CAUSE: cause}, count
+
+
+def _retries(series: list[Series]) -> Sums:
+    for each in series:
+        for status, count in each.retries.items():
+            yield {**_model(each.key), names.RETRY_STATUS: status}, count
+
+
+def _rate_limits(series: list[Series]) -> Sums:
+    latest = {(each.key.provider, each.key.model): each for each in series if each.rate_limit is not None}
+    for each in latest.values():
+        for kind, left in zip(("requests", "tokens"), each.rate_limit or ()):
+            if left is not None:
+                yield {**_model(each.key), names.RATE_LIMIT_KIND: kind}, left
+
+
+def _lookups(series: list[Series]) -> Sums:
+    for each in series:
+        for store, cache in each.caches.items():
+            yield {names.CACHE_STORE: store, names.CACHE_OUTCOME: "hit"}, cache.hits
+            yield {names.CACHE_STORE: store, names.CACHE_OUTCOME: "miss"}, cache.misses
+
+
+def _saved_money(series: list[Series]) -> Sums:
+    for each in series:
+        for store, cache in each.caches.items():
+            if cache.saved_picodollars:
+                yield {**_model(each.key), names.CACHE_STORE: store}, cache.saved_picodollars / PICODOLLARS
+
+
+def _saved_tokens(series: list[Series]) -> Sums:
+    for each in series:
+        for store, cache in each.caches.items():
+            yield {**_model(each.key), names.CACHE_STORE: store}, cache.saved_tokens
+
+
+def _pending(pending: PendingInputs) -> Sums:
+    for (provider, model), inputs in pending.now().items():
+        attributes: Attributes = {names.PROVIDER: provider}
+        if model is not None:
+            attributes[names.REQUEST_MODEL] = model
+        yield attributes, inputs
+
+
+def _limit(budget: Budget) -> Sums:
+    return [] if budget.limit is None else [({names.PERIOD: "day"}, budget.limit)]
+
+
+def _spent(budget: Budget) -> Sums:
+    return [] if budget.limit is None else [({names.PERIOD: "day"}, budget.spent())]
+
+
+def _dropped() -> Sums:
+    return (({names.DROPPED_WHAT: what}, count) for what, count in dict(guard.dropped).items())

@@ -1,0 +1,97 @@
+"""Every name, unit, description and bucket list that otel_embed emits; nothing else in the code spells one.
+
+``gen_ai.*``, ``server.*``, ``error.type`` and ``http.*`` are OpenTelemetry's (semantic conventions for
+generative AI, state of November 2026). What it does not define yet is under ``otel_embed.*``.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from otel_embed.record import STAGES
+
+OPERATION: Final = "gen_ai.operation.name"
+EMBEDDINGS: Final = "embeddings"
+PROVIDER: Final = "gen_ai.provider.name"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+DIMENSIONS: Final = "gen_ai.embeddings.dimension.count"
+ENCODING_FORMATS: Final = "gen_ai.request.encoding_formats"
+INPUT_MESSAGES: Final = "gen_ai.input.messages"
+TOKEN_TYPE: Final = "gen_ai.token.type"
+INPUT: Final = "input"
+ADDRESS: Final = "server.address"
+PORT: Final = "server.port"
+ERROR_TYPE: Final = "error.type"
+REQUEST_BYTES: Final = "http.request.body.size"
+RESPONSE_BYTES: Final = "http.response.body.size"
+
+FRAMEWORK: Final = "otel_embed.framework"
+COMPONENT: Final = "otel_embed.framework.class"
+INPUT_COUNT: Final = "otel_embed.input.count"
+INPUT_KIND: Final = "otel_embed.input.kind"
+USAGE_SOURCE: Final = "otel_embed.usage.source"
+COST: Final = "otel_embed.cost.usd"
+COST_SOURCE: Final = "otel_embed.cost.source"
+STAGE: Final = "otel_embed.stage"
+STAGE_DURATION: Final = {stage: f"otel_embed.stage.{stage}.duration" for stage in STAGES}
+STAGE_SPAN: Final = {stage: f"embeddings.{stage}" for stage in STAGES}
+RETRY_COUNT: Final = "otel_embed.retry.count"
+RETRY_STATUS: Final = "otel_embed.retry.status"
+CAUSE: Final = "otel_embed.error.cause"
+REMAINING_REQUESTS: Final = "otel_embed.rate_limit.remaining.requests"
+REMAINING_TOKENS: Final = "otel_embed.rate_limit.remaining.tokens"
+RATE_LIMIT_KIND: Final = "otel_embed.rate_limit.kind"
+SERVER_DURATION: Final = "otel_embed.server.duration"
+CACHE_HITS: Final = "otel_embed.cache.hits"
+CACHE_MISSES: Final = "otel_embed.cache.misses"
+CACHE_STORE: Final = "otel_embed.cache.store"
+CACHE_OUTCOME: Final = "otel_embed.cache.outcome"
+SAVED_TOKENS: Final = "otel_embed.saved.tokens"
+SAVED_COST: Final = "otel_embed.saved.usd"
+PERIOD: Final = "otel_embed.budget.period"
+DROPPED_WHAT: Final = "otel_embed.dropped.what"
+
+
+class Instrument(NamedTuple):
+    name: str
+    unit: str
+    description: str
+    buckets: tuple[float, ...] | None = None
+
+
+_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+_FINE_SECONDS = (0.0005, 0.001, 0.002, 0.005, *_SECONDS)
+"""For cached and local calls, which take less than the convention's first bucket."""
+_TOKENS = tuple(4.0**power for power in range(14))
+
+DURATION = Instrument(
+    "gen_ai.client.embeddings.duration", "s", "Duration of an embeddings operation, retries included.", _SECONDS
+)
+TOKENS = Instrument(
+    "gen_ai.client.embeddings.operation.input_tokens", "{token}", "Input tokens an embeddings operation billed.", _TOKENS
+)
+LEGACY_DURATION = Instrument("gen_ai.client.operation.duration", "s", "GenAI operation duration.", _SECONDS)
+LEGACY_TOKENS = Instrument(
+    "gen_ai.client.token.usage", "{token}", "Number of input and output tokens used.", _TOKENS
+)
+FRAMEWORK_DURATION = Instrument(
+    "otel_embed.framework.duration", "s", "What the application waited for a framework's embedder.", _FINE_SECONDS
+)
+SPEND = Instrument("otel_embed.cost", "{USD}", "Money spent on embeddings, where the price is known.")
+UNPRICED = Instrument("otel_embed.unpriced", "{call}", "Calls whose cost is unknown for want of a price or of tokens.")
+INPUTS = Instrument("otel_embed.inputs", "{input}", "Inputs that were embedded.")
+STAGE_TIME = Instrument("otel_embed.stage.time", "s", "Time spent in each stage; the stages of a call add up to it.")
+ERRORS = Instrument("otel_embed.errors", "{error}", "Failed calls by cause.")
+RETRIES = Instrument("otel_embed.retries", "{retry}", "Attempts made again, by what they answered to.")
+RATE_LIMIT = Instrument(
+    "otel_embed.rate_limit.remaining", "{unit}", "What the provider last said is left of its rate limit."
+)
+PENDING = Instrument("otel_embed.inputs.pending", "{input}", "Inputs whose embeddings have not arrived yet.")
+LOOKUPS = Instrument("otel_embed.cache.lookups", "{input}", "Inputs looked up in a cache, by outcome.")
+SAVED_MONEY = Instrument("otel_embed.saved.cost", "{USD}", "Money a cache saved.")
+SAVED_INPUT_TOKENS = Instrument("otel_embed.saved.tokens", "{token}", "Tokens a cache saved.")
+BUDGET_LIMIT = Instrument("otel_embed.budget.limit", "{USD}", "The budget of the period.")
+BUDGET_SPENT = Instrument("otel_embed.budget.spent", "{USD}", "Spent by this process in the period.")
+DROPPED = Instrument("otel_embed.dropped", "{failure}", "Failures of otel_embed itself; the application saw none of them.")

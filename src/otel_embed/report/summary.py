@@ -1,0 +1,183 @@
+"""What this process did so far, as one document: for ``summary()``, for a file, for the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from otel_embed import __version__, guard
+from otel_embed.record import EmbeddingCall
+from otel_embed.report.recorder import CallRecorder
+from otel_embed.report.sketch import Sketch
+from otel_embed.report.totals import PICODOLLARS, Series, Totals
+
+SCHEMA = 1
+_loaded_at = time.time()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Totals over all providers; ``document`` has everything, as ``otel-embed report`` reads it."""
+
+    calls: int
+    failed_calls: int
+    inputs: int
+    tokens: int
+    cost_usd: float
+    unpriced_calls: int
+    cache_hits: int
+    cache_misses: int
+    saved_tokens: int
+    saved_usd: float
+    document: dict[str, Any]
+
+
+def summarize(recorder: CallRecorder) -> Summary:
+    recorder.settle()
+    series = recorder.totals.series()
+    leaves = [each for each in series if each.leaves]
+    caches = [cache for each in series for cache in each.caches.values()]
+    return Summary(
+        calls=sum(each.leaves for each in leaves),
+        failed_calls=sum(sum(each.errors.values()) for each in leaves),
+        inputs=sum(each.inputs for each in leaves),
+        tokens=sum(sum(each.tokens.values()) for each in leaves),
+        cost_usd=sum(each.picodollars for each in leaves) / PICODOLLARS,
+        unpriced_calls=sum(each.unpriced_calls for each in leaves),
+        cache_hits=sum(cache.hits for cache in caches),
+        cache_misses=sum(cache.misses for cache in caches),
+        saved_tokens=sum(cache.saved_tokens for cache in caches),
+        saved_usd=sum(cache.saved_picodollars for cache in caches) / PICODOLLARS,
+        document=_document(recorder.totals, series, recorder.slowest.calls()),
+    )
+
+
+def write(recorder: CallRecorder, directory: str, name: str) -> None:
+    """Write the document into a directory, whole or not at all."""
+    path = Path(directory, name)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(summarize(recorder).document), encoding="utf-8")
+    partial.replace(path)
+
+
+def file_name() -> str:
+    return f"{os.getpid()}-{secrets.token_hex(4)}.json"
+
+
+def _document(totals: Totals, series: list[Series], slowest: list[EmbeddingCall]) -> dict[str, Any]:
+    started, ended = totals.first_start_ns, totals.last_end_ns
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "pid": os.getpid(),
+        "started": None if started is None else started / 1e9,
+        "ended": None if ended is None else ended / 1e9,
+        "elapsed_seconds": time.time() - _loaded_at,
+        "providers": _providers([each for each in series if each.leaves]),
+        "components": _components([each for each in series if each.key.component is not None]),
+        "caches": _caches(series),
+        "slowest": [_slow(call) for call in slowest],
+        "dropped": dict(guard.dropped),
+    }
+
+
+def _providers(series: list[Series]) -> list[dict[str, Any]]:
+    groups: defaultdict[tuple[str, str | None], list[Series]] = defaultdict(list)
+    for each in series:
+        groups[each.key.provider, each.key.model].append(each)
+    return [_provider(provider, model, group) for (provider, model), group in groups.items()]
+
+
+def _provider(provider: str, model: str | None, group: list[Series]) -> dict[str, Any]:
+    priced = any(each.picodollars for each in group)
+    unpriced = sum(each.unpriced_calls for each in group)
+    return {
+        "provider": provider,
+        "model": model,
+        "calls": sum(each.leaves for each in group),
+        "errors": _added(each.errors for each in group),
+        "inputs": sum(each.inputs for each in group),
+        "tokens": {"reported": 0, "counted": 0, "estimated": 0} | _added(each.tokens for each in group),
+        "cost_usd": sum(each.picodollars for each in group) / PICODOLLARS if priced or not unpriced else None,
+        "unpriced_tokens": sum(each.unpriced_tokens for each in group),
+        "unpriced_calls": unpriced,
+        "retries": _added(each.retries for each in group),
+        "stages": _seconds(group),
+        "latency": _latency(group),
+    }
+
+
+def _components(series: list[Series]) -> list[dict[str, Any]]:
+    groups: defaultdict[tuple[str | None, str | None], list[Series]] = defaultdict(list)
+    for each in series:
+        groups[each.key.framework, each.key.component].append(each)
+    return [
+        {
+            "framework": framework,
+            "component": component,
+            "calls": sum(each.calls for each in group),
+            "errors": _added(each.errors for each in group),
+            "inputs": sum(each.inputs for each in group),
+            "stages": _seconds(group),
+            "latency": _latency(group),
+            "outcomes": {"hit": 0, "partial": 0, "miss": 0, "none": 0} | _added(each.outcomes for each in group),
+        }
+        for (framework, component), group in groups.items()
+    ]
+
+
+def _caches(series: list[Series]) -> list[dict[str, Any]]:
+    return [
+        {
+            "component": each.key.component,
+            "store": store,
+            "model": each.key.model,
+            "hits": cache.hits,
+            "misses": cache.misses,
+            "saved_tokens": cache.saved_tokens,
+            "saved_usd": cache.saved_picodollars / PICODOLLARS if cache.saved_picodollars or not cache.unpriced else None,
+        }
+        for each in series
+        for store, cache in each.caches.items()
+    ]
+
+
+def _slow(call: EmbeddingCall) -> dict[str, Any]:
+    return {
+        "provider": call.provider,
+        "model": call.model,
+        "component": f"{call.component.method} {call.component.name}" if call.component else None,
+        "started": call.start_unix_ns / 1e9,
+        "seconds": call.seconds,
+        "inputs": call.inputs,
+        "tokens": call.usage.tokens if call.usage else None,
+        "cost_usd": call.cost.usd if call.cost else None,
+        "error": {"type": call.failure.type, "cause": call.failure.cause} if call.failure else None,
+        "retries": list(call.retries),
+        "stages": [[stage, start / 1e9, end / 1e9] for stage, start, end, _ in call.stages],
+    }
+
+
+def _added(counters: Any) -> dict[str, int]:
+    whole: dict[str, int] = {}
+    for counter in counters:
+        for key, count in counter.items():
+            whole[key] = whole.get(key, 0) + count
+    return whole
+
+
+def _seconds(group: list[Series]) -> dict[str, float]:
+    return {stage: ns / 1e9 for stage, ns in _added(each.stage_ns for each in group).items()}
+
+
+def _latency(group: list[Series]) -> dict[str, Any]:
+    sketch = Sketch()
+    for each in group:
+        sketch.merge(each.latency)
+    return sketch.to_dict()

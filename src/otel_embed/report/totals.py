@@ -1,0 +1,168 @@
+"""What calls added up to in this process: the one set of sums that metrics, summary and budget read.
+
+A call costs a few additions here instead of an SDK record a counter. Money is summed in whole
+picodollars (1e-12 USD), so that the sum of a million calls is exact.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from otel_embed.record import EmbeddingCall, RateLimit
+from otel_embed.report.sketch import Sketch
+
+PICODOLLARS = 10**12
+MAX_SERIES = 2000
+OVERFLOW = "_overflow"
+
+
+class Key(NamedTuple):
+    """What tells one series from another: the attributes that the convention has on metrics."""
+
+    framework: str | None
+    component: str | None
+    provider: str
+    request_model: str | None
+    response_model: str | None
+    address: str | None
+    port: int | None
+
+    @property
+    def model(self) -> str | None:
+        return self.request_model or self.response_model
+
+
+class CacheTotals:
+    __slots__ = ("hits", "misses", "saved_picodollars", "saved_tokens", "unpriced")
+
+    def __init__(self) -> None:
+        self.hits = self.misses = self.saved_tokens = self.saved_picodollars = self.unpriced = 0
+
+
+class Series:
+    """The sums of the calls with one key."""
+
+    __slots__ = (
+        "caches",
+        "calls",
+        "errors",
+        "inputs",
+        "key",
+        "latency",
+        "leaves",
+        "outcomes",
+        "picodollars",
+        "rate_limit",
+        "retries",
+        "stage_ns",
+        "tokens",
+        "unpriced_calls",
+        "unpriced_tokens",
+    )
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.calls = self.leaves = self.inputs = self.picodollars = self.unpriced_calls = self.unpriced_tokens = 0
+        self.tokens: Counter[str] = Counter()
+        self.stage_ns: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.retries: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
+        self.caches: dict[str, CacheTotals] = {}
+        self.latency = Sketch()
+        self.rate_limit: RateLimit | None = None
+
+
+class Totals:
+    """All series of this process. They start anew in a forked child."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._lock = threading.Lock()
+        self._series: dict[Key, Series] = {}
+        self.first_start_ns: int | None = None
+        self.last_end_ns: int | None = None
+
+    def series(self) -> list[Series]:
+        with self._lock:
+            return list(self._series.values())
+
+    def add(self, calls: Iterable[EmbeddingCall]) -> None:
+        with self._lock:
+            for call in calls:
+                self._add(call)
+
+    def _add(self, call: EmbeddingCall) -> None:
+        start, end = call.start_unix_ns, call.start_unix_ns + call.duration_ns
+        self.first_start_ns = start if self.first_start_ns is None else min(self.first_start_ns, start)
+        self.last_end_ns = end if self.last_end_ns is None else max(self.last_end_ns, end)
+        series = self._of(call)
+        series.calls += 1
+        series.latency.add(call.duration_ns / 1e9)
+        stage_ns = series.stage_ns
+        for stage, begin, finish, _ in call.stages:
+            stage_ns[stage] = stage_ns.get(stage, 0) + finish - begin
+        if call.failure is not None:
+            series.errors[call.failure.cause] += 1
+        elif call.inputs:
+            series.inputs += call.inputs
+        for reason in call.retries:
+            series.retries[reason] += 1
+        if call.rate_limit is not None:
+            series.rate_limit = call.rate_limit
+        if call.component is not None:
+            series.outcomes[outcome(call)] += 1
+        if call.cache is not None:
+            _add_cache(series, call)
+        if call.is_leaf:
+            _add_leaf(series, call)
+
+    def _of(self, call: EmbeddingCall) -> Series:
+        framework, component = (call.component.framework, call.component.name) if call.component else (None, None)
+        address, port = call.server or (None, None)
+        key = Key(framework, component, call.provider, call.request_model, call.response_model, address, port)
+        series = self._series.get(key)
+        if series is None:
+            if len(self._series) >= MAX_SERIES:
+                key = Key(framework, OVERFLOW if component else None, call.provider, OVERFLOW, None, None, None)
+            series = self._series.setdefault(key, Series(key))
+        return series
+
+
+def outcome(call: EmbeddingCall) -> str:
+    """What a cache made of a call: ``hit``, ``partial``, ``miss``, or ``none`` where no cache was asked."""
+    if call.cache is None:
+        return "none"
+    if not call.cache.hits:
+        return "miss"
+    return "partial" if call.cache.misses else "hit"
+
+
+def _add_leaf(series: Series, call: EmbeddingCall) -> None:
+    series.leaves += 1
+    if call.usage is not None:
+        series.tokens[call.usage.source] += call.usage.tokens
+    if call.cost is not None:
+        series.picodollars += round(call.cost.usd * PICODOLLARS)
+    elif call.failure is None and not call.local:
+        series.unpriced_calls += 1
+        series.unpriced_tokens += call.usage.tokens if call.usage is not None else 0
+
+
+def _add_cache(series: Series, call: EmbeddingCall) -> None:
+    if call.cache is None:
+        return
+    totals = series.caches.setdefault(call.cache.store, CacheTotals())
+    totals.hits += call.cache.hits
+    totals.misses += call.cache.misses
+    if call.cache.saved is not None:
+        totals.saved_tokens += call.cache.saved.tokens
+    if call.cache.saved_cost is not None:
+        totals.saved_picodollars += round(call.cache.saved_cost.usd * PICODOLLARS)
+    elif call.cache.hits:
+        totals.unpriced += 1

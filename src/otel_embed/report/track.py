@@ -1,0 +1,111 @@
+"""Tokens, cost, calls, cache hits and seconds of a block of code, for any provider."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextvars import Token
+from types import TracebackType
+
+from opentelemetry import context
+from opentelemetry.context import Context
+
+from otel_embed.record import EmbeddingCall
+from otel_embed.report.totals import PICODOLLARS
+
+_TRACKED = context.create_key("otel-embed-tracked")
+
+
+class TrackedUsage:
+    """What the embedding calls of a block added up to, readable while the block runs and after it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._picodollars = 0
+        self._began = time.perf_counter()
+        self._took: float | None = None
+        self.calls = 0
+        """Calls that a provider or a local model did the work for; cached ones are none."""
+        self.failed_calls = 0
+        self.inputs = 0
+        self.tokens = 0
+        """Billed input tokens: as reported by the provider where it reports them, counted or estimated else."""
+        self.estimated_tokens = 0
+        """How many of ``tokens`` are an estimate."""
+        self.unpriced_calls = 0
+        """Calls whose cost is unknown, which ``cost_usd`` therefore lacks."""
+        self.cache_hits = 0
+        self.cache_misses = 0
+        self.saved_tokens = 0
+
+    @property
+    def cost_usd(self) -> float:
+        """Dollars, over the calls whose price is known."""
+        return self._picodollars / PICODOLLARS
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the block, so far or in all."""
+        return time.perf_counter() - self._began if self._took is None else self._took
+
+    def add(self, call: EmbeddingCall) -> None:
+        with self._lock:
+            if call.cache is not None:
+                self.cache_hits += call.cache.hits
+                self.cache_misses += call.cache.misses
+                self.saved_tokens += call.cache.saved.tokens if call.cache.saved is not None else 0
+            if not call.is_leaf:
+                return
+            self.calls += 1
+            self.failed_calls += call.failure is not None
+            if call.failure is None:
+                self.inputs += call.inputs or 0
+            if call.usage is not None:
+                self.tokens += call.usage.tokens
+                self.estimated_tokens += call.usage.tokens if call.usage.source == "estimated" else 0
+            if call.cost is not None:
+                self._picodollars += round(call.cost.usd * PICODOLLARS)
+            elif call.failure is None and not call.local:
+                self.unpriced_calls += 1
+
+    def end(self) -> None:
+        self._took = time.perf_counter() - self._began
+
+    def __repr__(self) -> str:
+        return (
+            f"<{self.calls} calls, {self.inputs} inputs, {self.tokens} tokens, ${self.cost_usd:.6f},"
+            f" {self.cache_hits} cache hits, {self.seconds:.3f} s>"
+        )
+
+
+class track:  # noqa: N801 - used as a word: ``with track() as usage:``
+    """Add up the embedding calls of a block: ``with otel_embed.track() as usage: ...``.
+
+    Blocks nest, and each sees only the calls of its own thread or task and of those it starts with
+    its context. Needs ``instrument()`` or zero-code instrumentation, and neither an SDK nor a backend.
+    """
+
+    def __init__(self) -> None:
+        self._usage = TrackedUsage()
+        self._token: Token[Context] | None = None
+
+    def __enter__(self) -> TrackedUsage:
+        around = context.get_current()
+        outer: tuple[TrackedUsage, ...] = around.get(_TRACKED, ())  # type: ignore[assignment]
+        self._token = context.attach(context.set_value(_TRACKED, (*outer, self._usage), around))
+        return self._usage
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._usage.end()
+        if self._token is not None:
+            context.detach(self._token)
+
+
+def tracked(around: Context, call: EmbeddingCall) -> None:
+    """Count a finished call in the blocks it was made in."""
+    usages: tuple[TrackedUsage, ...] | None = around.get(_TRACKED)  # type: ignore[assignment]
+    if usages is not None:
+        for usage in usages:
+            usage.add(call)

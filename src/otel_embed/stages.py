@@ -1,0 +1,75 @@
+"""Time spent in one stage of the innermost open call; nothing at all outside one."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+from otel_embed.guard import Guard
+from otel_embed.observe import OpenCall, open_call
+from otel_embed.provider import Arguments, Timed
+from otel_embed.record import STAGES, Stage
+from otel_embed.timeline import Lane
+
+
+class StageSite:
+    """A wrapped function whose time belongs to a stage of the call around it."""
+
+    def __init__(self, timed: Timed) -> None:
+        self.timed = timed
+        self.reading = Guard(f"read the outcome of a {timed.stage}")
+
+    def open(self, arguments: Arguments) -> OpenStage | None:
+        call = open_call()
+        return None if call is None else OpenStage(self, call, arguments)
+
+
+class OpenStage:
+    """A wrapped function's stage in flight."""
+
+    __slots__ = ("_arguments", "_call", "_lane", "_site")
+
+    def __init__(self, site: StageSite, call: OpenCall, arguments: Arguments) -> None:
+        self._site, self._call, self._arguments = site, call, arguments
+        self._lane = Lane(time.perf_counter_ns(), site.timed.stage)
+        call.add(self._lane)
+
+    def close(self, result: Any, error: BaseException | None) -> None:
+        self._lane.end = time.perf_counter_ns()
+        read = self._site.timed.lookup
+        if error is None and read is not None:
+            with self._site.reading:
+                lookup = read(self._arguments, result, self._call.instance)
+                if lookup is not None:
+                    self._call.looked_up(lookup)
+
+
+class stage:  # noqa: N801 - used as a word: ``with stage("tokenize"):``
+    """Time a block of the application's own code as a stage of the embedding call around it.
+
+    Outside an embedding call the block just runs. ``name`` is one of ``otel_embed.record.STAGES``;
+    another name raises ``ValueError`` when the block is declared, never while a call runs.
+    """
+
+    __slots__ = ("_lane", "_name")
+    _guard = Guard("time a stage of the application's own")
+
+    def __init__(self, name: Stage) -> None:
+        if name not in STAGES:
+            raise ValueError(f"stage must be one of {', '.join(STAGES)}; got {name!r}")
+        self._name: Stage = name
+        self._lane: Lane | None = None
+
+    def __enter__(self) -> None:
+        with self._guard:
+            call = open_call()
+            if call is not None:
+                self._lane = Lane(time.perf_counter_ns(), self._name)
+                call.add(self._lane)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lane is not None:
+            self._lane.end = time.perf_counter_ns()
