@@ -32,9 +32,9 @@ class DroppingExporter(SpanExporter):
 
     @contextmanager
     def keeping(self) -> Iterator[list[ReadableSpan]]:
-        self.kept = kept = []
+        self.kept = []
         try:
-            yield kept
+            yield self.kept
         finally:
             self.kept = None
 

@@ -1,18 +1,19 @@
-"""What is compared: how each instrumentation is switched on, and where it must show the tokens of a call."""
+"""What is compared: how each instrumentation is switched on, and where it must show the tokens of a call.
+
+Imports little: `footprint` measures what comes after it.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
 import importlib.util
-import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from opentelemetry import metrics, trace
+from opentelemetry import _logs, metrics, trace
+from opentelemetry.sdk._logs import LoggerProvider
 from telemetry import SDKS, Telemetry
-from workload import MODEL
 from wrapper import install
 
 Stop = Callable[[], None]
@@ -22,7 +23,8 @@ Stop = Callable[[], None]
 class Variant:
     """`start` instruments with the given providers and returns what undoes it.
 
-    `metric` is None where an instrumentation has no metrics, `sdks` is shorter where it insists on an SDK of its own.
+    `metric` is None where an instrumentation has no metrics, `sdks` is shorter where it insists on an SDK of its own,
+    and `openai_lines` where it does not work beside every major version of openai.
     """
 
     title: str
@@ -32,6 +34,7 @@ class Variant:
     attribute: str = "gen_ai.usage.input_tokens"
     metric: str | None = "gen_ai.client.token.usage"
     sdks: tuple[str, ...] = SDKS
+    openai_lines: tuple[int, ...] = (1, 2, 3)
 
     def version(self) -> str | None:
         """The installed version; None where it is not installed."""
@@ -47,10 +50,11 @@ class Variant:
 
 
 def make_global(telemetry: Telemetry) -> None:
-    """For those that look at the global providers, whatever they are given. Works once a process."""
+    """For those that look at the global providers, whatever they are given. Log records are dropped at once."""
     if telemetry.tracer_provider is not None and telemetry.meter_provider is not None:
         trace.set_tracer_provider(telemetry.tracer_provider)
         metrics.set_meter_provider(telemetry.meter_provider)
+        _logs.set_logger_provider(LoggerProvider())
 
 
 def instrumentor(module: str, name: str) -> Callable[[Telemetry], Stop]:
@@ -71,6 +75,11 @@ def start_wrapper(telemetry: Telemetry) -> Stop:
 
 def start_openlit(telemetry: Telemetry) -> Stop:
     """`openlit.init` for openai alone, with a price list on disk: it fetches its own from the internet."""
+    import json
+    import tempfile
+
+    from workload import MODEL
+
     openlit = importlib.import_module("openlit")
     every = importlib.import_module("openlit._instrumentors").MODULE_NAME_MAP
     with tempfile.NamedTemporaryFile("w", suffix=".json") as prices:
@@ -107,6 +116,7 @@ VARIANTS = {
         "opentelemetry-instrumentation-openai-v2",
         "opentelemetry.instrumentation.openai_v2",
         instrumentor("opentelemetry.instrumentation.openai_v2", "OpenAIInstrumentor"),
+        openai_lines=(1, 2),  # it imports httpx, which openai 3 does not bring
     ),
     "openllmetry": Variant(
         "OpenLLMetry",
@@ -114,7 +124,9 @@ VARIANTS = {
         "opentelemetry.instrumentation.openai",
         instrumentor("opentelemetry.instrumentation.openai", "OpenAIInstrumentor"),
     ),
-    "openlit": Variant("OpenLIT", "openlit", "openlit", start_openlit, sdks=("sampled", "unsampled")),
+    "openlit": Variant(
+        "OpenLIT", "openlit", "openlit", start_openlit, sdks=("sampled", "unsampled"), openai_lines=(1, 2)
+    ),
     "openinference": Variant(
         "OpenInference",
         "openinference-instrumentation-openai",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import importlib
+import importlib.metadata
 import json
 import struct
 import subprocess
@@ -50,10 +51,14 @@ class Workload:
         return self.texts * TOKENS_PER_TEXT
 
 
+def openai_line() -> int:
+    """The major version of the installed openai."""
+    return int(importlib.metadata.version("openai").partition(".")[0])
+
+
 def http_module() -> ModuleType:
     """The HTTP library of the installed openai: httpx2 since openai 3, httpx before."""
-    openai = importlib.import_module("openai")
-    return importlib.import_module("httpx2" if int(openai.__version__.split(".")[0]) >= 3 else "httpx")
+    return importlib.import_module("httpx2" if openai_line() >= 3 else "httpx")
 
 
 def answer(texts: int) -> bytes:

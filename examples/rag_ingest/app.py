@@ -72,7 +72,7 @@ def installed_packages() -> Iterator[tuple[str, str]]:
         if description.strip():
             yield f"{package.name} (description)", description
         for file in package.files or ():
-            if file.name.upper().startswith("LICENSE") and file.locate().is_file():
+            if file.name.upper().startswith("LICENSE") and Path(file.locate()).is_file():
                 yield f"{package.name} (licence)", file.read_text(encoding="utf-8")
                 break
 

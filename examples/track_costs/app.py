@@ -38,10 +38,8 @@ def endpoint() -> Iterator[dict[str, Any]]:
 
 
 def show(title: str, usage: Any) -> None:
-    print(
-        f"{title}: {usage.calls} calls in {usage.seconds:.3f} s, {usage.inputs} inputs, {usage.cache_hits} of them cached"
-    )
-    print(f"    {usage.tokens} tokens, ${usage.cost_usd:.8f}")
+    print(f"{title}: {usage.calls} calls with {usage.inputs} inputs, {usage.cache_hits} more from the cache")
+    print(f"    {usage.tokens} tokens, ${usage.cost_usd:.8f}, {usage.seconds:.3f} s")
 
 
 def main() -> None:
@@ -63,8 +61,9 @@ def main() -> None:
                 client.embeddings.create(model="text-embedding-3-large", input=question)
         show("Questions", usage)
 
-    print("\nThe whole program:")
-    print(otel_embed.summary())
+    whole = otel_embed.summary()
+    print(f"The whole program: {whole.calls} calls, {whole.tokens} tokens, ${whole.cost_usd:.8f}")
+    print(f"    and {whole.saved_tokens} tokens, ${whole.saved_usd:.8f}, saved by the cache")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from otel_embed import headers
 from otel_embed.failure import qualified_name
 from otel_embed.record import Attempt, Server, Stage
 from otel_embed.timeline import Exchange
@@ -21,7 +21,8 @@ class OpenExchange(Exchange):
         """The library's own URL object, with ``host``, ``port`` and ``scheme``; only compared, never kept."""
         self.request_bytes = request_bytes
         self.status: int | None = None
-        self.headers: headers.Pairs = ()
+        self.headers: Any = None
+        """The library's own headers object; read when the call is counted."""
         self.body_open = False
         self.error: str | None = None
         self._on_close: Callable[[int, BaseException | None], None] | None = None
@@ -32,8 +33,8 @@ class OpenExchange(Exchange):
         """From now on the exchange is in this stage."""
         self.marks.append((time.perf_counter_ns(), stage))
 
-    def answered(self, status: int, pairs: headers.Pairs) -> None:
-        self.status, self.headers, self.failed = status, pairs, status >= 400
+    def answered(self, status: int, answer: Any) -> None:
+        self.status, self.headers, self.failed = status, answer, status >= 400
 
     def close(self, error: BaseException | None = None) -> None:
         """The exchange is over, its body read or given up."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from otel_embed.record import RateLimit
 
-Pairs = Iterable[tuple[bytes, bytes]]
+_ABSURD = 1e15
 
 
 class Answer(NamedTuple):
@@ -19,25 +17,31 @@ class Answer(NamedTuple):
     body_bytes: int | None = None
 
 
-_REQUESTS = frozenset({b"x-ratelimit-remaining-requests", b"x-ratelimit-remaining", b"ratelimit-remaining"})
-_TOKENS = frozenset({b"x-ratelimit-remaining-tokens"})
-_SERVER_MS = frozenset({b"openai-processing-ms", b"voyage-processing-ms", b"x-total-time", b"x-envoy-upstream-service-time"})
-_NUMBER = re.compile(rb"\d{1,15}(?:\.\d{1,9})?")
+_NO_ANSWER = Answer()
+_REQUESTS, _TOKENS, _SERVER_MS, _SIZE = range(4)
+_FACTS = {
+    b"x-ratelimit-remaining-requests": _REQUESTS,
+    b"x-ratelimit-remaining": _REQUESTS,
+    b"ratelimit-remaining": _REQUESTS,
+    b"x-ratelimit-remaining-tokens": _TOKENS,
+    b"openai-processing-ms": _SERVER_MS,
+    b"voyage-processing-ms": _SERVER_MS,
+    b"x-total-time": _SERVER_MS,
+    b"x-envoy-upstream-service-time": _SERVER_MS,
+    b"content-length": _SIZE,
+}
 
 
-def read(headers: Pairs) -> Answer:
+def read(headers: Any) -> Answer:
     """Read one answer's headers, in one pass; names in any case, values that are no numbers ignored."""
-    requests = tokens = milliseconds = size = None
-    for name, value in headers:
-        name = name.lower()
-        if name in _REQUESTS:
-            requests = _number(value)
-        elif name in _TOKENS:
-            tokens = _number(value)
-        elif name in _SERVER_MS:
-            milliseconds = _number(value)
-        elif name == b"content-length":
-            size = _number(value)
+    if headers is None:
+        return _NO_ANSWER
+    facts: list[float | None] = [None] * 4
+    for name, value in headers.raw:
+        fact = _FACTS.get(name.lower())
+        if fact is not None:
+            facts[fact] = _number(value)
+    requests, tokens, milliseconds, size = facts
     return Answer(
         None if requests is None and tokens is None else RateLimit(_whole(requests), _whole(tokens)),
         None if milliseconds is None else milliseconds / 1e3,
@@ -46,7 +50,11 @@ def read(headers: Pairs) -> Answer:
 
 
 def _number(value: bytes) -> float | None:
-    return float(value) if _NUMBER.fullmatch(value) else None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if 0 <= number < _ABSURD else None
 
 
 def _whole(number: float | None) -> int | None:

@@ -1,8 +1,11 @@
-"""The hot path: from a wrapped function to a finished record.
+"""The hot path: from a wrapped function to a finished call.
 
-A *call* opens a record; a *stage* or an *exchange* adds a lane to the innermost open call; closing
-the call freezes the record and hands it to the recorder. The open call lives in the OpenTelemetry
-context, so that whatever carries that context between threads and tasks carries the call too.
+A *call* opens with its request; a *stage* or an *exchange* adds a lane to the innermost open call. When
+the function returns, what refers to the application's objects is read at once, and that is all: the
+``record`` is made of it when somebody needs it, which for most calls can wait.
+
+The open call lives in the OpenTelemetry context, so that whatever carries that context between
+threads and tasks carries the call too.
 """
 
 from __future__ import annotations
@@ -18,34 +21,37 @@ from otel_embed.exchange import OpenExchange, retries
 from otel_embed.failure import failure
 from otel_embed.guard import Guard
 from otel_embed.provider import Arguments, Call, Lookup
-from otel_embed.record import CacheOutcome, Component, Cost, EmbeddingCall, Reply, Request, Usage
+from otel_embed.record import CacheOutcome, Component, Cost, EmbeddingCall, Failure, Reply, Request, Usage
 from otel_embed.timeline import Lane, partition
 
-_OPEN_CALL = context.create_key("otel-embed-call")
+OPEN_CALL = context.create_key("otel-embed-call")
 _SUPPRESSED = "suppress_instrumentation"  # the key that OpenTelemetry's own instrumentations honour
-_NOTHING_ASKED, _NOTHING_SAID, _NO_ANSWER = Request(), Reply(), headers.Answer()
+_NOTHING_ASKED, _NOTHING_SAID = Request(), Reply()
 
 
 class Recorder(Protocol):
     """Where calls go: all that the hot path knows of pricing and reports."""
 
     def begin(self, call: OpenCall, around: Context) -> Context:
-        """A call begins: return the context in which it runs."""
+        """A call begins: return the context in which it runs, with the call in it under ``OPEN_CALL``."""
 
-    def bill(self, call: OpenCall, reply: Reply, failed: bool) -> tuple[Usage | None, Cost | None]:
-        """The tokens of a call that no other instrumented call did the work for, and their cost."""
+    def count(self, call: OpenCall, request: Request, reply: Reply) -> Usage | None:
+        """The tokens of a successful call that did its work itself."""
+
+    def price(self, call: OpenCall, usage: Usage) -> Cost | None:
+        """What these tokens cost."""
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
         """What the cache in front of a call spared."""
 
-    def finish(self, call: OpenCall, record: EmbeddingCall) -> None:
+    def finish(self, call: OpenCall) -> None:
         """A call is over."""
 
 
 def open_call() -> OpenCall | None:
     """The innermost embedding call that is open in the current context."""
-    call: OpenCall | None = context.get_value(_OPEN_CALL)  # type: ignore[assignment]
-    return None if call is None or call.closed else call
+    call: OpenCall | None = context.get_value(OPEN_CALL)  # type: ignore[assignment]
+    return None if call is None or call.end else call
 
 
 class CallSite:
@@ -58,76 +64,81 @@ class CallSite:
         self.reading_request = Guard(f"read a {provider} request")
         self.reading_reply = Guard(f"read a {provider} reply")
 
-    def open(self, arguments: Arguments) -> OpenCall | None:
+    def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenCall | None:
         around = context.get_current()
-        if around.get(_SUPPRESSED):
+        if _SUPPRESSED in around and around[_SUPPRESSED]:
             return None
-        parent: OpenCall | None = around.get(_OPEN_CALL)  # type: ignore[assignment]
+        parent: OpenCall | None = around.get(OPEN_CALL)  # type: ignore[assignment]
         if parent is not None:
-            if parent.closed:
+            if parent.end:
                 parent = None
-            elif parent.does_itself(self, arguments):
+            elif parent.does_itself(self, instance):
                 return None
-        return OpenCall(self, arguments, parent, around)
+        return OpenCall(self, Arguments(instance, args, kwargs), parent, around)
 
 
 class OpenCall:
-    """An embedding call in flight."""
+    """An embedding call, from when it opens until it is counted."""
 
     __slots__ = (
         "_detach",
-        "_instance",
         "_lanes",
         "_lookup",
-        "_parent",
-        "closed",
+        "_record",
         "component",
         "context",
         "delegated",
+        "end",
+        "failure",
+        "instance",
         "leaf",
+        "parent",
         "provider",
+        "reply",
         "request",
         "scope",
         "site",
         "start",
         "start_unix_ns",
         "tokens_below",
+        "usage",
     )
 
     def __init__(self, site: CallSite, arguments: Arguments, parent: OpenCall | None, around: Context) -> None:
         self.start_unix_ns, self.start = time.time_ns(), time.perf_counter_ns()
+        self.end = 0
         self.site = site
+        self.instance = arguments.instance
+        """The object whose method is running, while it runs."""
+        self.parent = parent
         self.component: Component | None = None
-        self.delegated = self.closed = False
+        self.delegated = False
+        self.request, self.reply = _NOTHING_ASKED, _NOTHING_SAID
+        self.usage: Usage | None = None
+        self.failure: Failure | None = None
+        self.scope: Any = None
         self.tokens_below: int | None = 0
         """What providers billed for the calls inside this one; None once one of them did not say."""
         self.leaf: tuple[str, str | None] | None = None
         """Provider and model of the last call inside this one that was billed."""
-        self.scope: Any = None
-        self.request = _NOTHING_ASKED
-        self._instance = arguments.instance
         self._lanes: list[Lane] = []
         self._lookup: Lookup | None = None
-        self._parent = parent
+        self._record: EmbeddingCall | None = None
+        call = site.call
         with site.reading_request:
-            if site.call.component is not None:
-                self.component = site.call.component(arguments)
-            self.request = site.call.request(arguments)
+            if call.component is not None:
+                self.component = call.component(arguments)
+            self.request = call.request(arguments)
         self.provider = self.request.provider or site.provider
         if parent is not None:
             parent.delegated = True
-        self.context = context.set_value(_OPEN_CALL, self, site.recorder.begin(self, around))
+        self.context = site.recorder.begin(self, around)
         self._detach = context.attach(self.context)
 
-    @property
-    def instance(self) -> Any:
-        """The object whose method is running."""
-        return self._instance
-
-    def does_itself(self, site: CallSite, arguments: Arguments) -> bool:
+    def does_itself(self, site: CallSite, instance: Any) -> bool:
         """True where a framework's object calls another of its own embedding methods to do this call's work."""
-        same = self._instance is not None and self._instance is arguments.instance
-        return same and self.site.call.component is not None and site.call.component is not None
+        framework = self.site.call.component is not None and site.call.component is not None
+        return framework and self.instance is not None and self.instance is instance
 
     def add(self, lane: Lane) -> None:
         self._lanes.append(lane)
@@ -154,67 +165,80 @@ class OpenCall:
         self.finish(end, result, error)
 
     def finish(self, end: int, result: Any, error: BaseException | None) -> None:
-        """Freeze the record and report it, once."""
-        if self.closed:
+        """Read what happened while the application's objects are at hand, and report it, once."""
+        if self.end:
             return
-        self.closed = True
-        record = self._freeze(end, result, error)
-        if self._parent is not None:
-            self._parent._ended_below(self, record, end)
-        self.site.recorder.finish(self, record)
+        self.end = end
+        site = self.site
+        if error is not None:
+            self.failure = failure(error, self._failed_status())
+        else:
+            with site.reading_reply:
+                self.reply = site.call.reply(result)
+            if not self.delegated and self._lookup is None:
+                self.usage = site.recorder.count(self, self.request, self.reply)
+        if self.request.content is not None:
+            self.request = self.request._replace(content=None)
+        if self.parent is not None:
+            self.parent._ended_below(self, self.record())
+        site.recorder.finish(self)
+        self.instance = self.parent = None
 
-    def _ended_below(self, call: OpenCall, record: EmbeddingCall, end: int) -> None:
+    def _failed_status(self) -> int | None:
+        """The status of the last answer, where that answer was an error."""
+        answers = [lane for lane in self._lanes if isinstance(lane, OpenExchange)]
+        return answers[-1].status if answers and answers[-1].failed else None
+
+    def _ended_below(self, call: OpenCall, record: EmbeddingCall) -> None:
         lane = Lane(call.start, "other", own=False)
         lane.marks = [(call.start + timing.start_ns, timing.stage) for timing in record.stages]
-        lane.end = end
+        lane.end = call.end
         self._lanes.append(lane)
-        if not record.is_leaf:
-            tokens, self.leaf = call.tokens_below, call.leaf or self.leaf
-        else:
-            reported = record.usage is not None and record.usage.source == "reported"
-            tokens = record.usage.tokens if record.usage is not None and reported else None
+        if record.is_leaf:
+            usage, tokens = record.usage, None
+            if usage is not None and usage.source == "reported":
+                tokens = usage.tokens
             self.leaf = (record.provider, record.model)
+        else:
+            tokens, self.leaf = call.tokens_below, call.leaf or self.leaf
         self.tokens_below = None if tokens is None or self.tokens_below is None else self.tokens_below + tokens
 
-    def _freeze(self, end: int, result: Any, error: BaseException | None) -> EmbeddingCall:
-        request, site, start, lanes = self.request, self.site, self.start, self._lanes
+    def record(self) -> EmbeddingCall:
+        """The finished call as a plain value."""
+        if self._record is None:
+            self._record = self._freeze()
+        return self._record
+
+    def _freeze(self) -> EmbeddingCall:
+        start, end, lanes, site = self.start, self.end, self._lanes, self.site
         exchanges = [lane for lane in lanes if isinstance(lane, OpenExchange)]
         last = exchanges[-1] if exchanges else None
-        reply, failed, usage, cost, cache = _NOTHING_SAID, None, None, None, None
-        if error is None:
-            with site.reading_reply:
-                reply = site.call.reply(result)
-        else:
-            failed = failure(error, last.status if last is not None and last.failed else None)
-        if self._lookup is not None:
-            cache = site.recorder.save(self, self._lookup)
-        elif not self.delegated:
-            usage, cost = site.recorder.bill(self, reply, failed is not None)
-        answer = _NO_ANSWER if last is None else headers.read(last.headers)
+        answer = headers.read(last.headers if last is not None else None)
+        request, reply, usage = self.request, self.reply, self.usage
         return EmbeddingCall(
-            provider=self.provider,
-            component=self.component,
-            local=site.call.local,
-            delegated=self.delegated,
-            root=self._parent is None,
-            request_model=request.model,
-            response_model=reply.model,
-            server=request.server or (None if last is None else last.server),
-            inputs=reply.vectors if request.inputs is None else request.inputs,
-            kind=request.kind,
-            dimensions=reply.dimensions,
-            encoding_format=request.encoding_format,
-            usage=usage,
-            cost=cost,
-            start_unix_ns=self.start_unix_ns,
-            duration_ns=end - start,
-            stages=partition(start, end, lanes),
-            attempts=tuple([exchange.attempt(start, end) for exchange in exchanges]),
-            retries=retries(exchanges),
-            cache=cache,
-            failure=failed,
-            rate_limit=answer.rate_limit,
-            server_seconds=answer.server_seconds,
-            request_bytes=None if last is None else last.request_bytes,
-            response_bytes=answer.body_bytes,
+            self.provider,
+            self.component,
+            site.call.local,
+            self.delegated,
+            self.parent is None,
+            request.model,
+            reply.model,
+            request.server or (None if last is None else last.server),
+            reply.vectors if request.inputs is None else request.inputs,
+            request.kind,
+            reply.dimensions or request.dimensions,
+            request.encoding_format,
+            usage,
+            None if usage is None else site.recorder.price(self, usage),
+            self.start_unix_ns,
+            end - start,
+            partition(start, end, lanes, len(exchanges)),
+            tuple([exchange.attempt(start, end) for exchange in exchanges]),
+            retries(exchanges) if len(exchanges) > 1 else (),
+            None if self._lookup is None else site.recorder.save(self, self._lookup),
+            self.failure,
+            answer.rate_limit,
+            answer.server_seconds,
+            None if last is None else last.request_bytes,
+            answer.body_bytes,
         )

@@ -71,7 +71,7 @@ class Timed(NamedTuple):
 class Site(Protocol):
     """What stands behind a wrapped function: it opens an observation, or says that there is nothing to observe."""
 
-    def open(self, arguments: Arguments) -> Observation | None: ...
+    def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Observation | None: ...
 
 
 class Observation(Protocol):

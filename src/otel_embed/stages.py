@@ -20,9 +20,9 @@ class StageSite:
         self.timed = timed
         self.reading = Guard(f"read the outcome of a {timed.stage}")
 
-    def open(self, arguments: Arguments) -> OpenStage | None:
+    def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenStage | None:
         call = open_call()
-        return None if call is None else OpenStage(self, call, arguments)
+        return None if call is None else OpenStage(self, call, Arguments(instance, args, kwargs))
 
 
 class OpenStage:

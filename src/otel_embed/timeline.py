@@ -8,8 +8,7 @@ was doing, and time that no lane covers is named by where it lies between the ex
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from operator import attrgetter
 
@@ -49,98 +48,85 @@ class Exchange(Lane):
         self.failed = False
 
 
-def partition(start: int, end: int, lanes: Sequence[Lane]) -> tuple[StageTiming, ...]:
-    """Divide [start, end] into stages, as offsets from start; the durations add up to end - start exactly."""
-    if any(map(_disordered, lanes, lanes[1:])):
-        lanes = sorted(lanes, key=attrgetter("start"))
-    exchanges = [lane for lane in lanes if isinstance(lane, Exchange)]
-    covered = _in_sequence(start, end, lanes)
-    if covered is None:
-        covered = _swept(start, end, lanes)
-    return _joined(start, end, covered, exchanges)
+def partition(start: int, end: int, lanes: list[Lane], exchanges: int) -> tuple[StageTiming, ...]:
+    """Divide [start, end] into stages, as offsets from start; the durations add up to end - start exactly.
+
+    ``exchanges`` is how many of the lanes are exchanges.
+    """
+    return _in_sequence(start, end, lanes, exchanges) or _swept(start, end, lanes)
 
 
-_Segment = tuple[int, int, Stage, bool]
-
-
-def _disordered(first: Lane, second: Lane) -> bool:
-    return second.start < first.start
-
-
-def _in_sequence(start: int, end: int, lanes: Sequence[Lane]) -> list[_Segment] | None:
-    """The lanes' segments where no lane begins before the last one ended, which is nearly always so."""
-    segments: list[_Segment] = []
-    free = start
+def _in_sequence(start: int, end: int, lanes: list[Lane], exchanges: int) -> tuple[StageTiming, ...] | None:
+    """The stages where no lane begins before the last one ended, which is nearly always so; else None."""
+    timings: list[StageTiming] = []
+    now, over, failed = start, 0, False
     for lane in lanes:
-        if lane.start < free:
+        if lane.start < now or lane.end is None or lane.end > end:
             return None
-        segments += [(*segment, lane.own) for segment in lane.segments(start, end)]
-        free = end if lane.end is None else lane.end
-    return segments
+        if lane.start > now:
+            timings.append(StageTiming(_gap(over, exchanges, failed), now - start, lane.start - start))
+        begins, stage = lane.marks[0]
+        for at, following in lane.marks[1:]:
+            if at > lane.end:
+                return None
+            if at > begins:
+                timings.append(StageTiming(stage, begins - start, at - start, lane.own))
+            begins, stage = at, following
+        now = lane.end
+        if now > begins:
+            timings.append(StageTiming(stage, begins - start, now - start, lane.own))
+        if isinstance(lane, Exchange):
+            over, failed = over + 1, lane.failed
+    if end > now or not timings:
+        timings.append(StageTiming(_gap(over, exchanges, failed), now - start, end - start))
+    return tuple(timings)
 
 
-def _swept(start: int, end: int, lanes: Sequence[Lane]) -> list[_Segment]:
-    """The lanes' segments where lanes overlap: at each moment the lane that began last prevails."""
+def _gap(over: int, exchanges: int, failed: bool) -> Stage:
+    """What a call does while no lane is open: it depends on how many of its exchanges are over."""
+    if not exchanges:
+        return "other"
+    if not over:
+        return "serialize"
+    if over == exchanges:
+        return "deserialize"
+    return "backoff" if failed else "other"
+
+
+def _swept(start: int, end: int, lanes: list[Lane]) -> tuple[StageTiming, ...]:
+    """The stages where lanes overlap or outlast the call: at each moment the lane that began last prevails."""
+    ordered = sorted(lanes, key=attrgetter("start"))
     pending = sorted(
         (begin, finish, order, stage, lane.own)
-        for order, lane in enumerate(lanes)
+        for order, lane in enumerate(ordered)
         for begin, finish, stage in lane.segments(start, end)
     )
-    moments = sorted({moment for segment in pending for moment in segment[:2]})
+    ends = sorted((end if lane.end is None else lane.end, lane.failed) for lane in lanes if isinstance(lane, Exchange))
+    moments = sorted({start, end, *(moment for segment in pending for moment in segment[:2])})
     active: list[tuple[int, int, Stage, bool]] = []  # a heap: the youngest lane first
-    segments: list[_Segment] = []
-    upcoming = iter(pending)
-    following = next(upcoming, None)
+    timings: list[StageTiming] = []
+    upcoming, over = 0, 0
     for now, then in zip(moments, moments[1:]):
-        while following is not None and following[0] == now:
-            _, finish, order, stage, own = following
+        while upcoming < len(pending) and pending[upcoming][0] == now:
+            _, finish, order, stage, own = pending[upcoming]
             heappush(active, (-order, finish, stage, own))
-            following = next(upcoming, None)
+            upcoming += 1
         while active and active[0][1] <= now:
             heappop(active)
+        while over < len(ends) and ends[over][0] <= now:
+            over += 1
         if active:
-            segments.append((now, then, active[0][2], active[0][3]))
-    return segments
-
-
-def _joined(
-    start: int, end: int, segments: Sequence[_Segment], exchanges: Sequence[Exchange]
-) -> tuple[StageTiming, ...]:
-    """Fill the gaps, join neighbours of one stage, and count from the call's start."""
-    joined: list[StageTiming] = []
-    gap = _Gaps(end, exchanges)
-    last = start
-
-    def add(begin: int, finish: int, stage: Stage, own: bool) -> None:
-        if joined and joined[-1].stage == stage and joined[-1].own == own:
-            joined[-1] = StageTiming(stage, joined[-1].start_ns, finish - start, own)
+            _, _, stage, own = active[0]
         else:
-            joined.append(StageTiming(stage, begin - start, finish - start, own))
-
-    for begin, finish, stage, own in segments:
-        if begin > last:
-            add(last, begin, gap.stage(last), True)
-        add(begin, finish, stage, own)
-        last = finish
-    if end > last or not joined:
-        add(last, end, gap.stage(last), True)
-    return tuple(joined)
+            stage, own = _gap(over, len(ends), over > 0 and ends[over - 1][1]), True
+        _extend(timings, StageTiming(stage, now - start, then - start, own))
+    return tuple(timings) or (StageTiming("other", 0, end - start),)
 
 
-class _Gaps:
-    """What a call does while no lane is open: it depends on which exchanges are over."""
-
-    def __init__(self, end: int, exchanges: Sequence[Exchange]) -> None:
-        over = sorted((end if exchange.end is None else exchange.end, exchange.failed) for exchange in exchanges)
-        self._ends = [moment for moment, _ in over]
-        self._failed = [failed for _, failed in over]
-
-    def stage(self, at: int) -> Stage:
-        if not self._ends:
-            return "other"
-        over = bisect_right(self._ends, at)
-        if over == 0:
-            return "serialize"
-        if over == len(self._ends):
-            return "deserialize"
-        return "backoff" if self._failed[over - 1] else "other"
+def _extend(timings: list[StageTiming], timing: StageTiming) -> None:
+    """Append, joining neighbours of one stage."""
+    last = timings[-1] if timings else None
+    if last is not None and last.stage == timing.stage and last.own == timing.own:
+        timings[-1] = last._replace(end_ns=timing.end_ns)
+    else:
+        timings.append(timing)

@@ -15,8 +15,7 @@ from types import FunctionType
 from typing import Any
 
 from otel_embed.guard import Guard
-from otel_embed.observe import CallSite, open_call
-from otel_embed.provider import Arguments, Observation, Site, Submit
+from otel_embed.provider import Observation, Site, Submit
 
 _MARK = "__otel_embed__"
 _OPENING, _CLOSING = Guard("begin to observe"), Guard("end what was observed")
@@ -32,21 +31,20 @@ class Patch:
         self.name = self.path.rpartition(".")[2]
         self.subclasses = subclasses
         self.active = True
-        self._site = site
-        self._only_inside = not isinstance(site, CallSite)
-
-    def open(self, args: tuple[Any, ...], kwargs: dict[str, Any], method: bool) -> Observation | None:
-        if self._only_inside and open_call() is None:
-            return None
-        arguments = Arguments(args[0], args[1:], kwargs) if method else Arguments(None, args, kwargs)
-        return self._site.open(arguments)  # type: ignore[union-attr]
-
-    def carry(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return self._site.carry(function)  # type: ignore[union-attr]
+        self._site: Any = site
 
     @property
-    def carries(self) -> bool:
+    def submits(self) -> bool:
         return isinstance(self._site, Submit)
+
+    def open(self, args: tuple[Any, ...], kwargs: dict[str, Any], method: bool) -> Observation | None:
+        seen: Observation | None
+        seen = self._site.open(args[0], args[1:], kwargs) if method else self._site.open(None, args, kwargs)
+        return seen
+
+    def carry(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        carried: Callable[..., Any] = self._site.carry(function)
+        return carried
 
     def take_over(self, patch: Patch) -> Callable[[], None] | None:
         """Serve a newer patch of the same target from where this one still stands under another's wrapper."""
@@ -78,7 +76,7 @@ def _inert(target: str) -> Patch:
 
 
 class _Nothing:
-    def open(self, arguments: Arguments) -> None:
+    def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         return None
 
 
@@ -113,7 +111,7 @@ def put(owner: Any, name: str, patch: Patch) -> Callable[[], None] | None:
 
 
 def _wrapped(original: Any, patch: Patch, method: bool) -> Callable[..., Any]:
-    if patch.carries:
+    if patch.submits:
         return functools.wraps(original)(_carrying(original, patch))
     make = _around_async if inspect.iscoroutinefunction(inspect.unwrap(original)) else _around
     call = original

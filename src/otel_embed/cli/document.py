@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from otel_embed import __version__
 from otel_embed.cli.fields import DocumentError, Fields
-from otel_embed.cli.rows import CacheTotals, ComponentTotals, ProviderTotals, Row, reader
+from otel_embed.cli.rows import CacheTotals, ComponentTotals, ProviderTotals, Row, Timed, reader
 
 SCHEMA = 1
 MOST_SLOWEST = 10
@@ -95,6 +95,10 @@ class Summary:
     exit_code: int | None = None
     elapsed_seconds: float = 0.0
     version: str = __version__
+
+    @property
+    def timed(self) -> list[Timed]:
+        return [*self.providers, *self.components]
 
     @property
     def is_empty(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from otel_embed.cli.document import Process, Summary
-from otel_embed.cli.rows import add_known
+from otel_embed.cli.rows import add_known, ratio
 from otel_embed.report.sketch import Sketch
 
 
@@ -43,6 +43,7 @@ class Figures:
     unpriced_calls: int
     unpriced_tokens: int
     cache: CacheFigures | None
+    wall_seconds: float
     busy_seconds: float
     latency: Sketch
 
@@ -80,6 +81,7 @@ def figures(summary: Summary) -> Figures:
         cost = add_known(cost, row.cost_usd)
     tokens = _total(row.tokens for row in rows)
     cache = _cache(summary, sum(tokens.values()))
+    busy = _covered(summary.processes)
     return Figures(
         calls=sum(row.calls for row in rows),
         errors=_total(row.errors for row in rows),
@@ -90,14 +92,10 @@ def figures(summary: Summary) -> Figures:
         unpriced_calls=sum(row.unpriced_calls for row in rows),
         unpriced_tokens=sum(row.unpriced_tokens for row in rows),
         cache=cache,
-        busy_seconds=_covered(summary.processes),
+        wall_seconds=max(summary.elapsed_seconds, busy),
+        busy_seconds=busy,
         latency=latency,
     )
-
-
-def ratio(part: float, whole: float) -> float | None:
-    """``part / whole``; None where there is no whole."""
-    return part / whole if whole > 0 else None
 
 
 def _cache(summary: Summary, tokens: int) -> CacheFigures | None:

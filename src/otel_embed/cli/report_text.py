@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from textwrap import wrap
 from typing import NamedTuple, TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from otel_embed.cli import wording
 from otel_embed.cli.document import SlowCall, Summary
 from otel_embed.cli.figures import Figures, figures
-from otel_embed.cli.rows import ComponentTotals, ProviderTotals, in_order
+from otel_embed.cli.rows import Timed, in_order
 from otel_embed.cli.targets import judge
 from otel_embed.cli.text_bars import key, share_bar, span_bar
-from otel_embed.cli.units import count, percent, plural, seconds, short_count
+from otel_embed.cli.text_layout import beside, fit, fit_parts, flow, name, table
+from otel_embed.cli.units import count, percent, seconds, whole_percent
 
 WIDEST = 100
 SLOWEST = 5
-BARS = 4
+TILES = (11, 15, 18, 17, 17)
+PROVIDER_BARS, COMPONENT_BARS = 2, 1
 MARKS = {"good": ("✓", "green"), "fair": ("~", "yellow"), "bad": ("✗", "red"), "unjudged": ("·", "dim")}
-ASCII = str.maketrans("✓✗·–─…µ", "+x---.u")
+ASCII = str.maketrans("✓✗·–─━…µ", "+x----.u")
 
 
 class Paper(NamedTuple):
@@ -35,7 +37,7 @@ def write(summary: Summary, stream: TextIO) -> None:
     console = Console(file=stream, markup=False, highlight=False, emoji=False)
     paper = Paper(min(console.width, WIDEST) - 2, console.color_system is not None and not console.no_color)
     with console.capture() as capture:
-        console.print(Padding(Group(*_sections(summary, paper)), (1, 1, 0, 1)), width=paper.width + 2)
+        console.print(Padding(Text("\n").join(_sections(summary, paper)), (1, 1, 0, 1)), no_wrap=True)
     encoding = stream.encoding or "ascii"
     text = "\n".join(line.rstrip() for line in capture.get().split("\n"))
     if not encoding.lower().startswith("utf"):
@@ -44,171 +46,120 @@ def write(summary: Summary, stream: TextIO) -> None:
     stream.flush()
 
 
-def _sections(summary: Summary, paper: Paper) -> Iterator[RenderableType]:
+def _sections(summary: Summary, paper: Paper) -> Iterator[Text]:
     total = figures(summary)
-    yield _heading(summary, paper)
-    yield _tiles(summary, total)
+    yield from _heading(summary, total, paper)
+    yield from _tiles(total)
     yield from _targets(total, paper)
-    yield from _section("Latency", _latency(summary, paper))
-    yield from _section("Where the time of a call goes", _stages(summary, paper))
-    yield from _section("Slowest calls", _slowest(summary.slowest[:SLOWEST], paper))
-    yield from _section("Cost", _cost(summary, total, paper))
-    yield from _section("Cache", _facts([wording.cache(total.cache)] if total.cache else [], paper))
-    yield from _section("Errors and retries", _troubles(summary, total, paper))
+    yield from _section("Latency", "milliseconds", _latency(summary, paper), paper)
+    yield from _section("Where the time goes", "mean call", _stages(summary, paper), paper)
+    yield from _section("Slowest calls", "", _slowest(summary.slowest[:SLOWEST], paper), paper)
+    yield from _section("Cost", "", _cost(summary, total, paper), paper)
+    if total.cache:
+        yield from _section("Cache", wording.saved(total.cache), _caches(summary, paper), paper)
+    yield from _section("Errors and retries", "", _troubles(summary, paper), paper)
     if dropped := wording.dropped(summary):
-        yield Text(f"\n{dropped}", style="yellow")
+        yield from (Text(), Text(fit(dropped, paper.width), style="yellow"))
 
 
-def _section(title: str, content: Iterable[RenderableType]) -> Iterator[RenderableType]:
-    rows = list(content)
-    if rows:
-        yield Text(f"\n{title}", style="bold")
-        yield from rows
+def _section(title: str, note: str, content: Iterable[Text], paper: Paper) -> Iterator[Text]:
+    lines = list(content)
+    if lines:
+        yield Text()
+        yield beside(Text.assemble((title, "bold")), note, paper.width)
+        yield from lines
 
 
-def _heading(summary: Summary, paper: Paper) -> RenderableType:
-    right = seconds(summary.elapsed_seconds)
+def _heading(summary: Summary, total: Figures, paper: Paper) -> Iterator[Text]:
+    right = seconds(total.wall_seconds)
     if summary.exit_code is not None:
         right = f"exit {summary.exit_code} · {right}"
-    left = _fit(wording.title(summary), paper.width - len(right) - 14)
-    line = Text.assemble(("otel-embed", "bold"), "  ", left)
-    line.append(right.rjust(paper.width - line.cell_len), style="dim")
-    return Group(line, Text("─" * paper.width, style="dim"))
+    left = fit(wording.title(summary), paper.width - len(right) - 14)
+    yield beside(Text.assemble(("otel-embed", "bold"), "  ", left), right, paper.width)
+    yield Text("─" * paper.width, style="dim")
 
 
-def _tiles(summary: Summary, total: Figures) -> RenderableType:
-    spent = wording.cost(total.cost_usd, total.unpriced_calls)
-    per_text = wording.per_text(total)
-    tiles = [
-        (count(total.calls), "calls", wording.failed(total)),
-        (count(total.texts), "texts", f"{percent(total.cache.hit_rate)} cached" if total.cache else ""),
-        (short_count(total.all_tokens), "tokens", wording.token_source(total.tokens)),
-        (spent, "spent", per_text),
-        (seconds(summary.elapsed_seconds), "wall", f"{seconds(total.busy_seconds)} embedding"),
-    ]
-    grid = Table.grid(expand=True, padding=(0, 1, 0, 0))
-    for _ in tiles:
-        grid.add_column(no_wrap=True)
-    grid.add_row(*(Text(value, style="bold cyan") for value, _, _ in tiles))
-    grid.add_row(*(Text(label) for _, label, _ in tiles))
-    grid.add_row(*(Text(note, style="dim") for _, _, note in tiles))
-    return grid
+def _tiles(total: Figures) -> Iterator[Text]:
+    tiles = list(zip(TILES, wording.tiles(total)))
+    for row, style in enumerate(("bold cyan", "", "dim")):
+        yield Text("".join(fit(said[row], width - 1).ljust(width) for width, said in tiles), style=style)
 
 
-def _targets(total: Figures, paper: Paper) -> Iterator[RenderableType]:
-    grid = Table.grid(padding=(0, 1))
-    for name in ("mark", "title", "shown", "wanted") * 2:
-        grid.add_column(no_wrap=True, justify="right" if name == "shown" else "left")
-    cells: list[Text] = []
-    for target in judge(total):
+def _targets(total: Figures, paper: Paper) -> Iterator[Text]:
+    targets = judge(total)
+    if not targets:
+        return
+    upper, lower = Text(), Text(style="dim")
+    for target in targets:
         mark, style = MARKS[target.verdict]
-        wanted = Text(target.wanted.ljust(14), style="dim")
-        cells += [Text(mark, style=style), Text(target.title), Text(target.shown, style=f"bold {style}"), wanted]
-    for start in range(0, len(cells), 8):
-        grid.add_row(*cells[start : start + 8])
-    yield Text()
-    yield grid
-    yield from _facts([wording.throughput(total)], paper)
+        upper.append(f"{mark} ", style=style).append(target.shown.ljust(17), style=f"bold {style}")
+        lower.append(f"  {target.wanted}".ljust(19))
+    yield from (Text(), upper, lower, Text())
+    yield Text(fit_parts(wording.throughput(total), paper.width))
 
 
-def _latency(summary: Summary, paper: Paper) -> Iterator[RenderableType]:
-    rows: list[ProviderTotals | ComponentTotals] = [*summary.providers, *summary.components]
-    table = _table(["calls", "avg", "p50", "p95", "p99", "min", "max"])
-    for row in rows:
-        latency = row.latency
-        quantiles = [latency.quantile(q) for q in (0.5, 0.95, 0.99)]
-        ends = [latency.min, latency.max] if latency.count else [None, None]
-        values = [seconds(value) for value in (latency.avg, *quantiles, *ends)]
-        table.add_row(_name(row, paper.width - 58), count(row.calls), *values)
-    if rows:
-        yield table
+def _latency(summary: Summary, paper: Paper) -> list[Text]:
+    rows = [(row.name, wording.latency(row)) for row in summary.timed]
+    return table(["calls", "avg", "p50", "p95", "p99", "min", "max"], rows, paper.width)
 
 
-def _stages(summary: Summary, paper: Paper) -> Iterator[RenderableType]:
-    rows: list[ProviderTotals | ComponentTotals] = [*summary.providers, *summary.components]
-    for row in [row for row in rows if row.stages][:BARS]:
+def _stages(summary: Summary, paper: Paper) -> Iterator[Text]:
+    rows: list[Timed] = [*summary.providers[:PROVIDER_BARS], *summary.components[:COMPONENT_BARS]]
+    for index, row in enumerate(row for row in rows if row.calls and in_order(row.stages)):
+        if index:
+            yield Text()
         stages = in_order(row.stages)
-        mean = f"{seconds(sum(stages.values()) / max(1, row.calls))} on average"
-        line = _name(row, paper.width - len(mean) - 1)
-        line.append(mean.rjust(paper.width - line.cell_len), style="dim")
-        yield line
+        mean = seconds(sum(stages.values()) / row.calls)
+        yield beside(name(row.name, paper.width - len(mean) - 1), mean, paper.width)
         yield share_bar(stages, paper.width, paper.coloured)
-        yield _legend(stages, max(1, row.calls), paper)
+        yield from _legend(stages, row.calls, paper)
 
 
-def _legend(stages: dict[str, float], calls: int, paper: Paper) -> Table:
-    """Stage, mean seconds and share, three to a line, the longest first."""
-    across = max(1, paper.width // 26)
-    grid = Table.grid(padding=(0, 1))
-    for name in ("key", "stage", "seconds", "share") * across:
-        grid.add_column(no_wrap=True, justify="right" if name in ("seconds", "share") else "left")
+def _legend(stages: dict[str, float], calls: int, paper: Paper) -> list[Text]:
+    """Stage, mean seconds and share, the longest first; those below 1 % together."""
     total = sum(stages.values())
-    cells: list[Text] = []
+    parts, rest = [], 0.0
     for stage in sorted(stages, key=lambda name: -stages[name]):
-        share = f"{percent(stages[stage] / total)}  "
-        texts = Text(stage), Text(seconds(stages[stage] / calls)), Text(share, style="dim")
-        cells += [key(stage, paper.coloured), *texts]
-    for start in range(0, len(cells), 4 * across):
-        grid.add_row(*cells[start : start + 4 * across])
-    return grid
+        if stages[stage] < total / 100:
+            rest += stages[stage]
+            continue
+        part = key(stage, paper.coloured).append(f" {stage} {seconds(stages[stage] / calls)} ")
+        parts.append(part.append(whole_percent(stages[stage] / total), style="dim"))
+    if rest:
+        parts.append(Text(f"rest {seconds(rest / calls)}", style="dim"))
+    return flow(parts, paper.width)
 
 
-def _slowest(calls: list[SlowCall], paper: Paper) -> Iterator[RenderableType]:
+def _slowest(calls: list[SlowCall], paper: Paper) -> Iterator[Text]:
     longest = max((call.seconds for call in calls), default=0.0)
     for call in calls:
-        bar = span_bar(call.stages, longest, paper.width - 9, paper.coloured)
-        duration = seconds(call.seconds)
-        bar.append(duration.rjust(9 if bar.cell_len == paper.width - 9 else len(duration) + 1), style="bold")
-        yield bar
-        yield Text(_fit(" · ".join(wording.slow_call(call)), paper.width), style="red" if call.error else "dim")
+        line = Text.assemble((seconds(call.seconds).rjust(7), "bold"), "  ")
+        yield line.append_text(span_bar(call.stages, longest, paper.width - 9, paper.coloured))
+        said = fit_parts(wording.slow_call(call), paper.width - 9)
+        yield Text(" " * 9 + said, style="red" if call.error else "dim")
 
 
-def _cost(summary: Summary, total: Figures, paper: Paper) -> Iterator[RenderableType]:
-    table = _table(["texts", "tokens", "", "cost"])
-    table.columns[3].justify = "left"
+def _cost(summary: Summary, total: Figures, paper: Paper) -> Iterator[Text]:
+    rows = []
     for row in summary.providers:
-        tokens = count(sum(row.tokens.values()))
-        source = Text(wording.token_source(row.tokens), style="dim")
-        table.add_row(_name(row, paper.width - 50), count(row.inputs), tokens, source, wording.row_cost(row))
-    if summary.providers:
-        yield table
-    if total.unpriced_calls:
-        calls, tokens = plural(total.unpriced_calls, "call"), plural(total.unpriced_tokens, "token")
-        yield Text(f"+ {calls} with {tokens} whose price is unknown", style="yellow")
+        cells = [count(row.inputs), wording.tokens(row.tokens), wording.token_source(row.tokens), wording.row_cost(row)]
+        rows.append((row.name, cells))
+    if rows:
+        yield from table(["texts", "tokens", "", "cost"], rows, paper.width)
+    if unpriced := wording.unpriced(total):
+        yield Text(unpriced, style="yellow")
 
 
-def _troubles(summary: Summary, total: Figures, paper: Paper) -> Iterator[RenderableType]:
+def _caches(summary: Summary, paper: Paper) -> list[Text]:
+    rows = []
+    for row in summary.caches:
+        counts = [count(row.hits), count(row.misses), percent(row.hit_rate), count(row.saved_tokens)]
+        rows.append((row.name, [*counts, wording.saved_cost(row)]))
+    return table(["hits", "misses", "hit rate", "tokens saved", "saved"], rows, paper.width)
+
+
+def _troubles(summary: Summary, paper: Paper) -> Iterator[Text]:
     for row in summary.providers:
-        parts = []
-        if any(row.errors.values()):
-            parts.append(f"{plural(sum(row.errors.values()), 'error')}: {wording.counted(row.errors)}")
-        if any(row.retries.values()):
-            parts.append(f"retried after {wording.counted(row.retries)}")
-        if parts:
-            name = _name(row, 28)
-            name.append(" " * (30 - name.cell_len))
-            name.append(_fit(" · ".join(parts), paper.width - 30))
-            yield name
-
-
-def _facts(lines: list[list[str]], paper: Paper) -> Iterator[RenderableType]:
-    for parts in lines:
-        if parts:
-            yield Text(_fit(" · ".join(parts), paper.width))
-
-
-def _table(headers: list[str]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("", no_wrap=True)
-    for header in headers:
-        table.add_column(header, no_wrap=True, justify="right")
-    return table
-
-
-def _name(row: ProviderTotals | ComponentTotals, width: int) -> Text:
-    first, _, second = row.name.partition(" ")
-    return Text.assemble((f"{first} ", "dim"), _fit(second, width - len(first) - 1))
-
-
-def _fit(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+        said = [line for text in (wording.errors(row), wording.retries(row)) for line in wrap(text, paper.width - 32)]
+        for index, line in enumerate(said):
+            yield name("" if index else row.name, 30).append(f"  {line}")

@@ -29,7 +29,8 @@ class Row:
             setattr(self, field.name, _sum(mine, theirs))
 
     def to_dict(self) -> dict[str, Any]:
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: latency_to_dict(value) if isinstance(value, Sketch) else value for name, value in values.items()}
 
 
 @dataclass
@@ -56,6 +57,10 @@ class ProviderTotals(Row):
     def name(self) -> str:
         return f"{self.provider} {self.model}"
 
+    @property
+    def error_rate(self) -> float | None:
+        return ratio(sum(self.errors.values()), self.calls)
+
 
 @dataclass
 class ComponentTotals(Row):
@@ -74,6 +79,13 @@ class ComponentTotals(Row):
     def name(self) -> str:
         return f"{self.framework} {self.component}"
 
+    @property
+    def error_rate(self) -> float | None:
+        return ratio(sum(self.errors.values()), self.calls)
+
+
+Timed = ProviderTotals | ComponentTotals
+
 
 @dataclass
 class CacheTotals(Row):
@@ -91,6 +103,10 @@ class CacheTotals(Row):
     @property
     def name(self) -> str:
         return f"{self.component} {self.store}"
+
+    @property
+    def hit_rate(self) -> float | None:
+        return ratio(self.hits, self.hits + self.misses)
 
 
 def reader(kind: type[R]) -> Callable[[Fields], R]:
@@ -113,10 +129,21 @@ def read_sketch(data: Fields, key: str) -> Sketch:
         raise DocumentError(f"{data.where}{key} is not a latency sketch ({error})") from error
 
 
+def latency_to_dict(latency: Sketch) -> dict[str, Any]:
+    """What ``read_sketch`` reads, with ``avg`` and the quantiles computed; they are None without a call."""
+    quantiles = {name: latency.quantile(q) for name, q in QUANTILES.items()}
+    return {**latency.to_dict(), "avg": latency.avg, **quantiles}
+
+
 def in_order(stages: dict[str, float]) -> dict[str, float]:
     """Those that took time, in the order in which they can happen; unheard-of ones come last."""
     names = [*STAGES, *sorted(set(stages) - set(STAGES))]
     return {name: stages[name] for name in names if stages.get(name, 0.0) > 0.0}
+
+
+def ratio(part: float, whole: float) -> float | None:
+    """``part / whole``; None where there is no whole."""
+    return part / whole if whole > 0 else None
 
 
 def add_known(first: float | None, second: float | None) -> float | None:
@@ -133,15 +160,8 @@ def _sum(mine: Any, theirs: Any) -> Any:
         mine.merge(theirs)
         return mine
     if isinstance(mine, dict):
-        return {key: mine.get(key, 0) + theirs.get(key, 0) for key in [*mine, *(theirs.keys() - mine.keys())]}
+        return {key: mine.get(key, 0) + theirs.get(key, 0) for key in dict.fromkeys([*mine, *theirs])}
     return add_known(mine, theirs)
-
-
-def _plain(value: Any) -> Any:
-    if not isinstance(value, Sketch):
-        return value
-    computed = {name: value.quantile(q) for name, q in QUANTILES.items()}
-    return {**value.to_dict(), "avg": value.avg, **computed}
 
 
 _READERS: dict[Any, Callable[[Fields, str], Any]] = {

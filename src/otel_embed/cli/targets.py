@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from otel_embed.cli.figures import Figures
-from otel_embed.cli.units import percent, rate, seconds
+from otel_embed.cli.units import percent, rate, seconds, short_count
 
 Verdict = Literal["good", "fair", "bad", "unjudged"]
 
@@ -25,7 +25,6 @@ class Target(NamedTuple):
     value: float
     limit: float
     verdict: Verdict
-    title: str
     shown: str
     wanted: str
 
@@ -41,15 +40,14 @@ def _latency(total: Figures) -> Target | None:
     if p95 is None:
         return None
     verdict: Verdict = "good" if p95 <= P95_SECONDS else "bad"
-    return Target("latency_p95", p95, P95_SECONDS, verdict, "p95 latency", seconds(p95), "max 500 ms")
+    return Target("latency_p95", p95, P95_SECONDS, verdict, f"p95 {seconds(p95)}", "max 500 ms")
 
 
 def _errors(total: Figures) -> Target | None:
     if total.error_rate is None:
         return None
     verdict: Verdict = "good" if total.error_rate <= ERROR_RATE else "bad"
-    shown = percent(total.error_rate)
-    return Target("error_rate", total.error_rate, ERROR_RATE, verdict, "error rate", shown, "max 1 %")
+    return Target("error_rate", total.error_rate, ERROR_RATE, verdict, f"{percent(total.error_rate)} errors", "max 1 %")
 
 
 def _cache(total: Figures) -> Target | None:
@@ -57,7 +55,7 @@ def _cache(total: Figures) -> Target | None:
     if hit_rate is None:
         return None
     verdict: Verdict = "good" if hit_rate > HIT_RATE else "fair" if hit_rate >= LOW_HIT_RATE else "bad"
-    return Target("cache_hit_rate", hit_rate, HIT_RATE, verdict, "cache hits", percent(hit_rate), "min 60 %")
+    return Target("cache_hit_rate", hit_rate, HIT_RATE, verdict, f"{percent(hit_rate)} cached", "min 60 %")
 
 
 def _throughput(total: Figures) -> Target | None:
@@ -68,6 +66,5 @@ def _throughput(total: Figures) -> Target | None:
     wanted = "min 1,000"
     if verdict == "bad" and (total.concurrency or 0.0) < BUSY:
         verdict, wanted = "unjudged", "mostly idle"
-    return Target(
-        "throughput", per_minute, TEXTS_PER_MINUTE, verdict, "throughput", f"{rate(per_minute)} texts/min", wanted
-    )
+    shown = f"{short_count(per_minute) if per_minute >= 1e6 else rate(per_minute)} texts/min"
+    return Target("throughput", per_minute, TEXTS_PER_MINUTE, verdict, shown, wanted)

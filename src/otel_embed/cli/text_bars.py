@@ -1,4 +1,4 @@
-"""Bars made of characters: a stage is a stretch of its colour or, without colours, of its letter."""
+"""Bars made of characters: a stage is a stretch of its colour or, without colours, a line that begins with its letter."""
 
 from __future__ import annotations
 
@@ -51,5 +51,5 @@ def _drawn(stretches: Iterable[tuple[str, int]], coloured: bool) -> Text:
         if coloured:
             bar.append(shown.letter.ljust(columns)[:columns], style=f"#10151c on {shown.colour}")
         else:
-            bar.append(shown.letter * columns)
+            bar.append(shown.letter.ljust(columns, "━")[:columns])
     return bar

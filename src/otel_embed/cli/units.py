@@ -20,6 +20,11 @@ def seconds(value: float | None) -> str:
     return f"{minutes // 60}h {minutes % 60:02}m"
 
 
+def milliseconds(value: float | None) -> str:
+    """Without the unit, for a column: ``0.51``, ``94.1``, ``1,164``; a dash for None."""
+    return "–" if value is None else rate(value * 1000) if value > 0 else "0"
+
+
 def dollars(value: float) -> str:
     """``$1,204``, ``$12.34``, ``$0.0241``, ``$0.0000021``: two digits that matter at least."""
     if value == 0:
@@ -40,6 +45,13 @@ def percent(fraction: float | None) -> str:
     if 0.999 < fraction < 1:
         return "> 99.9 %"
     return f"{fraction * 100:.0f} %" if fraction in (0, 1) else f"{fraction * 100:.1f} %"
+
+
+def whole_percent(fraction: float) -> str:
+    """``7 %``; ``< 1 %`` for what is less, and ``> 99 %``."""
+    if 0 < fraction < 0.01 or 0.99 < fraction < 1:
+        return "< 1 %" if fraction < 0.5 else "> 99 %"
+    return f"{fraction * 100:.0f} %"
 
 
 def count(value: int) -> str:

@@ -7,8 +7,18 @@ from collections.abc import Mapping
 
 from otel_embed.cli.document import SlowCall, Summary
 from otel_embed.cli.figures import CacheFigures, Figures
-from otel_embed.cli.rows import ProviderTotals
-from otel_embed.cli.units import count, dollars, percent, plural, rate
+from otel_embed.cli.rows import QUANTILES, CacheTotals, ProviderTotals, Timed
+from otel_embed.cli.units import (
+    count,
+    dollars,
+    milliseconds,
+    percent,
+    plural,
+    rate,
+    seconds,
+    short_count,
+    whole_percent,
+)
 
 
 def title(summary: Summary) -> str:
@@ -18,23 +28,39 @@ def title(summary: Summary) -> str:
     return plural(len(summary.processes), "process", "processes")
 
 
+def tiles(total: Figures) -> list[tuple[str, str, str]]:
+    """The headline: value, what it is, and a remark."""
+    source = token_source(total.tokens)
+    tokens = short_count(total.all_tokens) if source in ("reported", "") else f"~{short_count(total.all_tokens)}"
+    failures = sum(total.errors.values())
+    return [
+        (count(total.calls), "calls", f"{count(failures)} failed" if failures else ""),
+        (count(total.texts), "texts", f"{percent(total.cache.hit_rate)} cached" if total.cache else ""),
+        (tokens, "tokens", source),
+        (cost(total.cost_usd, total.unpriced_calls), "spent", per_text(total)),
+        (seconds(total.wall_seconds), "wall", f"{seconds(total.busy_seconds)} embedding"),
+    ]
+
+
+def latency(row: Timed) -> list[str]:
+    """Calls, then avg, p50, p95, p99, min and max in milliseconds."""
+    quantiles = [row.latency.quantile(q) for q in QUANTILES.values()]
+    ends = [row.latency.min, row.latency.max] if row.latency.count else [None, None]
+    return [count(row.calls), *map(milliseconds, (row.latency.avg, *quantiles, *ends))]
+
+
 def cost(usd: float | None, unpriced: int) -> str:
-    """``price unknown`` where no price is; ``$0.02 +`` where some calls' price is missing in the sum."""
+    """``price unknown`` where no price is; ``$0.02 + ?`` where some calls' price is missing in the sum."""
     if usd is None:
         return "price unknown"
-    return f"{dollars(usd)} +" if unpriced else dollars(usd)
+    return f"{dollars(usd)} + ?" if unpriced else dollars(usd)
 
 
 def per_text(total: Figures) -> str:
-    """Mean dollars a text, cached ones included; empty where that is not known of every call."""
-    if not total.cost_per_text or total.unpriced_calls:
-        return ""
-    return f"{dollars(total.cost_per_text)}/text"
-
-
-def failed(total: Figures) -> str:
-    number = sum(total.errors.values())
-    return f"{number:,} failed" if number else ""
+    """Mean dollars a text, cached ones included; where prices are missing, of how many calls."""
+    if total.unpriced_calls:
+        return f"{count(total.unpriced_calls)} unpriced"
+    return f"{dollars(total.cost_per_text)}/text" if total.cost_per_text else ""
 
 
 def row_cost(row: ProviderTotals) -> str:
@@ -43,17 +69,22 @@ def row_cost(row: ProviderTotals) -> str:
     return cost(row.cost_usd, row.unpriced_calls)
 
 
-def token_source(tokens: Mapping[str, int]) -> str:
-    """``reported`` by the provider; else with a tilde ``~ counted``, ``~ estimated`` or what part is so."""
-    total = sum(tokens.values())
-    guessed = {source: number for source, number in tokens.items() if number and source != "reported"}
-    if not total:
-        return ""
-    if not guessed:
-        return "reported"
-    if len(guessed) == 1 and sum(guessed.values()) == total:
-        return f"~ {next(iter(guessed))}"
-    return "~ " + ", ".join(f"{percent(number / total)} {source}" for source, number in guessed.items())
+def tokens(counts: Mapping[str, int]) -> str:
+    """``1,204``, with a tilde where the provider did not report all of it."""
+    total = sum(counts.values())
+    return f"~{count(total)}" if counts.get("reported", 0) < total else count(total)
+
+
+def token_source(counts: Mapping[str, int]) -> str:
+    """``reported``, ``counted``, ``estimated``, or ``7 % estimated`` where most of it was reported."""
+    total = sum(counts.values())
+    shown = []
+    for source, number in counts.items():
+        if number == total and total:
+            return source
+        if number and source != "reported":
+            shown.append(f"{whole_percent(number / total)} {source}")
+    return ", ".join(shown)
 
 
 def throughput(total: Figures) -> list[str]:
@@ -68,21 +99,38 @@ def throughput(total: Figures) -> list[str]:
     return [*parts, f"{rate(total.concurrency)} calls in flight"] if total.calls else parts
 
 
-def cache(total: CacheFigures) -> list[str]:
-    """Hit rate, counts, and what the hits saved."""
-    saved = f"saved {count(total.saved_tokens)} tokens"
-    if total.saved_ratio is not None:
-        saved += f" ({percent(total.saved_ratio)})"
-    money = "saved dollars unknown" if total.saved_usd is None else f"saved {dollars(total.saved_usd)}"
-    hits = plural(total.hits, "hit")
-    misses = plural(total.misses, "miss", "misses")
-    return [f"{percent(total.hit_rate)} hit rate", hits, misses, saved, money]
+def unpriced(total: Figures) -> str:
+    """What the sum of costs leaves out; empty where it is complete."""
+    if not total.unpriced_calls:
+        return ""
+    calls, tokens = plural(total.unpriced_calls, "call"), plural(total.unpriced_tokens, "token")
+    return f"+ {calls} with {tokens} whose price is unknown"
+
+
+def saved_cost(row: CacheTotals) -> str:
+    return "price unknown" if row.saved_usd is None else dollars(row.saved_usd)
+
+
+def saved(total: CacheFigures) -> str:
+    return f"{percent(total.saved_ratio)} of the tokens saved" if total.saved_ratio is not None else ""
 
 
 def counted(numbers: Mapping[str, int]) -> str:
-    """``rate_limited 12, timeout 4``: the most frequent first."""
+    """``12 rate_limited, 4 timeout``: the most frequent first."""
     ordered = sorted(numbers.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {count(number)}" for name, number in ordered if number)
+    return ", ".join(f"{count(number)} {name}" for name, number in ordered if number)
+
+
+def errors(row: ProviderTotals) -> str:
+    number = sum(row.errors.values())
+    return f"{count(number)} of {count(row.calls)} failed: {counted(row.errors)}" if number else ""
+
+
+def retries(row: ProviderTotals) -> str:
+    """``retried 21 × 429, 2 × 503``: what each retry answered to."""
+    ordered = sorted(row.retries.items(), key=lambda item: -item[1])
+    answered = ", ".join(f"{count(number)} × {status}" for status, number in ordered if number)
+    return f"retried {answered}" if answered else ""
 
 
 def slow_call(call: SlowCall) -> list[str]:
@@ -91,7 +139,7 @@ def slow_call(call: SlowCall) -> list[str]:
     if call.error:
         parts.append(f"failed: {call.error[1]}")
     if call.retries:
-        parts.append(f"retried: {', '.join(call.retries)}")
+        parts.append(f"retried after {', '.join(call.retries)}")
     if call.inputs is not None:
         parts.append(plural(call.inputs, "text"))
     if call.component:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
@@ -15,9 +17,11 @@ def bundled_server(*options: str) -> Iterator[str]:
     ``options`` are that module's command line options. A process, because a thread would compete with
     the application for the interpreter and show up in its timings.
     """
-    # -E drops PYTHONPATH, by which opentelemetry-instrument would instrument this process too.
-    command = [sys.executable, "-E", "-m", "otel_embed.demo.server", "--stop-with-stdin", *options]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "otel_embed.demo.server", "--stop-with-stdin", *options]
+    # In place of the PYTHONPATH by which opentelemetry-instrument would instrument this process too.
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         if not url:

@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import ClassVar, NamedTuple
 
 from otel_embed.demo import wire
@@ -150,21 +151,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     latency = Latency(options.latency_ms / 1e3, options.per_token_us / 1e6, options.jitter, options.seed)
     rate_limit = RateLimit(options.limit_every, options.retry_after_ms / 1e3) if options.limit_every else None
-    with EmbeddingServer(port=options.port, latency=latency, rate_limit=rate_limit) as server:
+    if options.stop_with_stdin:
+        # The parent decides when to stop, also after a Ctrl-C that both of them get.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    server = EmbeddingServer(port=options.port, latency=latency, rate_limit=rate_limit)
+    with suppress(KeyboardInterrupt), server:
         print(server.url, flush=True)
         if options.stop_with_stdin:
-            # The parent decides when to stop, also after a Ctrl-C that both of them get.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
             sys.stdin.read()
         else:
-            _wait_for_interrupt()
-
-
-def _wait_for_interrupt() -> None:
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        pass
+            threading.Event().wait()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ from otel_embed.observe import OpenCall
 from otel_embed.pricing.prices import Price, Prices
 from otel_embed.pricing.tokens import Calibration, TokenCounter
 from otel_embed.provider import Lookup
-from otel_embed.record import CacheOutcome, Cost, Reply, Request, Usage
+from otel_embed.record import CacheOutcome, Cost, Request, Usage
 
 _CHARACTERS_PER_TOKEN = 4
 _MAX_LEARNED = 1000
@@ -30,15 +30,13 @@ class Pricing:
         counter = TokenCounter(config.token_counting, fetch=config.token_fetch, timeout=config.token_fetch_timeout)
         return cls(Prices.load(config.prices, warn, extra=True), counter)
 
-    def bill(self, provider: str, request: Request, reply: Reply, local: bool) -> tuple[Usage | None, Cost | None]:
-        """The tokens and the cost of a successful call that did the work itself."""
-        if reply.tokens is not None:
-            usage: Usage | None = Usage(reply.tokens, "reported")
-        else:
-            usage = self._counter.count(request.model, request.content, request.kind)
-        if usage is None or local:
-            return usage, None
-        return usage, _cost(self._prices.find(provider, reply.model, request.model), usage.tokens)
+    def count(self, request: Request) -> Usage | None:
+        """The tokens of inputs whose provider does not report them; None where they are not to be counted."""
+        return self._counter.count(request.model, request.content, request.kind)
+
+    def price(self, provider: str, usage: Usage, *models: str | None) -> Cost | None:
+        """What tokens cost at the first of these models that has a price; None, not 0, where none has."""
+        return _cost(self._prices.find(provider, *models), usage.tokens)
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
         """What the hits of a cache would have cost: at the rate of tokens that this model's misses were billed."""

@@ -12,27 +12,47 @@ from otel_embed.record import InputKind, Reply, Request, Server
 
 
 def _request(call: Arguments) -> Request:
-    client = call.instance._client
-    content = call.get("input")
+    asked = call.kwargs
+    content = asked.get("input")
     inputs, kind = _inputs(content)
-    url = client.base_url
-    given = call.get("encoding_format")
+    server, provider = _endpoint(call.instance._client)
     return Request(
-        model=_text(call.get("model")),
-        inputs=inputs,
-        kind=kind,
-        dimensions=call.get("dimensions") or None,
-        encoding_format=_text(given),
-        server=Server(url.host, url.port or (80 if url.scheme == "http" else 443)),
-        provider=_provider(type(client), url.host),
-        content=content,
+        _text(asked.get("model")),
+        inputs,
+        kind,
+        _number(asked.get("dimensions")),
+        _text(asked.get("encoding_format")),
+        server,
+        provider,
+        content,
     )
+
+
+_Endpoint = tuple[Any, Server, str]
+_endpoints: dict[tuple[int, type], _Endpoint] = {}
+
+
+def _endpoint(client: Any) -> tuple[Server, str]:
+    """Where a client sends its requests, and whose endpoint that is. Its URL is parsed once, not once a call."""
+    url = client.base_url
+    key = (id(url), type(client))
+    known = _endpoints.get(key)
+    if known is None or known[0] is not url:
+        if len(_endpoints) > 256:
+            _endpoints.clear()
+        server = Server(url.host, url.port or (80 if url.scheme == "http" else 443))
+        known = _endpoints[key] = (url, server, _provider(type(client), url.host))
+    return known[1], known[2]
 
 
 def _provider(client: type, host: str) -> str:
     if any(base.__name__ == "BaseAzureClient" for base in client.__mro__):
         return "azure.ai.openai"
     return provider_of(host) or "openai"
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def _text(value: Any) -> str | None:
@@ -54,18 +74,14 @@ def _inputs(content: Any) -> tuple[int | None, InputKind | None]:
 
 def _reply(response: Any) -> Reply:
     raw = getattr(response, "http_response", None)
-    return _parsed(response) if raw is None else _unparsed(raw)
-
-
-def _parsed(response: Any) -> Reply:
-    data = getattr(response, "data", None) or ()
-    usage = getattr(response, "usage", None)
-    vector = getattr(data[0], "embedding", None) if data else None
+    if raw is not None:
+        return _unparsed(raw)
+    data, usage = response.data, response.usage
     return Reply(
-        model=_text(getattr(response, "model", None)),
-        vectors=len(data),
-        dimensions=_dimensions(vector),
-        tokens=_tokens(getattr(usage, "prompt_tokens", None), getattr(usage, "total_tokens", None)),
+        _text(response.model),
+        len(data) if data else None,
+        _dimensions(data[0].embedding) if data else None,
+        None if usage is None else _tokens(usage.prompt_tokens, getattr(usage, "total_tokens", None)),
     )
 
 
@@ -77,7 +93,10 @@ def _dimensions(vector: Any) -> int | None:
 
 def _tokens(*counts: Any) -> int | None:
     """The first count that is one: some servers report 0 and mean that they do not count."""
-    return next((count for count in counts if isinstance(count, int) and count > 0), None)
+    for count in counts:
+        if isinstance(count, int) and count > 0:
+            return count
+    return None
 
 
 _USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*\})')

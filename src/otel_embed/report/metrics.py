@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
-
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
-from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
+from opentelemetry.trace import Span, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
 from otel_embed import guard
@@ -22,22 +20,13 @@ from otel_embed.report import names
 from otel_embed.report.budget import Budget
 from otel_embed.report.names import Instrument
 from otel_embed.report.pending import PendingInputs
+from otel_embed.report.spans import Scope
 from otel_embed.report.totals import PICODOLLARS, Key, Series, Totals, outcome
 
 Attributes = dict[str, AttributeValue]
 Sums = Iterable[tuple[Attributes, float]]
 _MAX_IDENTITIES = 2000
 _NOWHERE = Context()
-
-
-class Finished(NamedTuple):
-    """A call that is over and not yet counted."""
-
-    call: EmbeddingCall
-    span: SpanContext | None
-    """The call's span where it is sampled, for exemplars."""
-    covered: bool
-    """True where another instrumentation emits the convention's metrics of this call."""
 
 
 class MetricReport:
@@ -94,20 +83,19 @@ class MetricReport:
 
         create(instrument.name, [observe], instrument.unit, instrument.description)
 
-    def record(self, finished: Finished) -> None:
-        """Make the SDK records of one call."""
-        call, span, covered = finished
-        around = _NOWHERE if span is None else set_span_in_context(NonRecordingSpan(span), _NOWHERE)
+    def record(self, call: EmbeddingCall, scope: Scope | None) -> None:
+        """Make the SDK records of one call; those of the convention only where nobody else does."""
+        around = _NOWHERE if scope is None else _exemplar(scope.span)
         if call.component is not None:
             self._framework.record(call.seconds, _framework_attributes(call), around)
-        if not call.is_leaf or covered:
+        if not call.is_leaf or (scope is not None and scope.covered):
             return
         attributes = self._identity(call)
-        failed = call.failure is not None
-        duration = attributes if call.failure is None else {**attributes, names.ERROR_TYPE: call.failure.type}
+        failure = call.failure
+        duration = attributes if failure is None else {**attributes, names.ERROR_TYPE: failure.type}
         for histogram in self._durations:
             histogram.record(call.duration_ns / 1e9, duration, around)
-        if failed or call.usage is None:
+        if failure is not None or call.usage is None:
             return
         for histogram in self._tokens:
             histogram.record(call.usage.tokens, attributes, around)
@@ -123,6 +111,11 @@ class MetricReport:
             if len(self._attributes) < _MAX_IDENTITIES:
                 self._attributes[key] = attributes
         return attributes
+
+
+def _exemplar(span: Span) -> Context:
+    """The context by which a histogram finds the sampled span of a call."""
+    return set_span_in_context(span, _NOWHERE) if span.get_span_context().trace_flags.sampled else _NOWHERE
 
 
 def _histogram(meter: Meter, instrument: Instrument) -> Histogram:
@@ -153,11 +146,15 @@ def _framework_attributes(call: EmbeddingCall) -> Attributes:
     }
 
 
-def _level(key: Key) -> Attributes:
-    """A provider's call and a framework's call that waits for it are two families of one counter."""
-    if key.framework is None or key.component is None:
-        return _semconv(key)
-    return {names.FRAMEWORK: key.framework, names.COMPONENT: key.component}
+def _levels(series: Series) -> Iterator[Attributes]:
+    """A provider's call and a framework's call that waits for it are two families of one counter.
+
+    An embedder of the application's own that did the work itself belongs to both.
+    """
+    if series.key.framework is not None and series.key.component is not None:
+        yield {names.FRAMEWORK: series.key.framework, names.COMPONENT: series.key.component}
+    if series.key.component is None or series.leaves == series.calls:
+        yield _semconv(series.key)
 
 
 def _model(key: Key) -> Attributes:
@@ -191,7 +188,8 @@ def _inputs(series: list[Series]) -> Sums:
 def _stage_time(series: list[Series]) -> Sums:
     for each in series:
         for stage, nanoseconds in each.stage_ns.items():
-            yield {**_level(each.key), names.STAGE: stage}, nanoseconds / 1e9
+            for level in _levels(each):
+                yield {**level, names.STAGE: stage}, nanoseconds / 1e9
 
 
 def _errors(series: list[Series]) -> Sums:

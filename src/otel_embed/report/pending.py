@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Mapping
+
+from otel_embed.observe import OpenCall
 
 _Place = tuple[str, str | None]
 _MAX_PLACES = 1000
 
 
 class PendingInputs:
-    """Pending inputs by provider and model; a place that was used once stays, at 0."""
+    """The open calls of this process. Adding and removing one is a single step, so no lock is needed."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         """Begin anew: a forked child has no call of its parent's in flight."""
-        self._lock = threading.Lock()
-        self._inputs: dict[_Place, int] = {}
+        self._open: dict[int, OpenCall] = {}
+        self._places: dict[_Place, int] = {}
 
-    def add(self, place: _Place, inputs: int) -> None:
-        with self._lock:
-            if place in self._inputs or len(self._inputs) < _MAX_PLACES:
-                self._inputs[place] = max(0, self._inputs.get(place, 0) + inputs)
+    def begin(self, call: OpenCall) -> None:
+        self._open[id(call)] = call
 
-    def now(self) -> dict[_Place, int]:
-        with self._lock:
-            return dict(self._inputs)
+    def end(self, call: OpenCall) -> None:
+        self._open.pop(id(call), None)
+
+    def now(self) -> Mapping[_Place, int]:
+        """Pending inputs by provider and model, of clients and local models; a place that was seen once stays, at 0."""
+        depths = dict.fromkeys(self._places, 0)
+        for call in list(self._open.values()):
+            if call.component is None:
+                place = (call.provider, call.request.model)
+                depths[place] = depths.get(place, 0) + (call.request.inputs or 0)
+        self._places = dict.fromkeys(list(depths)[:_MAX_PLACES], 0)
+        return depths

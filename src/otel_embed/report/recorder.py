@@ -10,19 +10,20 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from opentelemetry import context
 from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Tracer
 
 from otel_embed.config import Config
 from otel_embed.guard import Guard
-from otel_embed.observe import OpenCall
+from otel_embed.observe import OPEN_CALL, OpenCall
 from otel_embed.pricing.bill import Pricing
 from otel_embed.provider import Lookup
-from otel_embed.record import CacheOutcome, Cost, EmbeddingCall, Reply, Usage
+from otel_embed.record import CacheOutcome, Cost, EmbeddingCall, Reply, Request, Usage
 from otel_embed.report.budget import Budget
 from otel_embed.report.log import LogReport
-from otel_embed.report.metrics import Finished, MetricReport
+from otel_embed.report.metrics import MetricReport
 from otel_embed.report.pending import PendingInputs
 from otel_embed.report.slowest import Slowest
 from otel_embed.report.spans import SpanReport
@@ -30,9 +31,10 @@ from otel_embed.report.totals import Totals
 from otel_embed.report.track import tracked
 
 _BATCH = 64
-_BEGINNING, _COUNTING = Guard("begin the report of a call"), Guard("count a call")
-_PRICING, _SPAN, _LOG = Guard("price a call"), Guard("report a span"), Guard("log a call")
-_BUDGET, _TRACKING, _RECORDING = Guard("watch the budget"), Guard("track a call"), Guard("record metrics")
+_BEGINNING, _COUNTING = Guard("begin the report of a call"), Guard("count calls")
+_TOKENS, _PRICING = Guard("count tokens"), Guard("price a call")
+_SPAN, _LOG, _BUDGET = Guard("report a span"), Guard("log a call"), Guard("watch the budget")
+_TRACKING, _FREEZING = Guard("track a call"), Guard("record the metrics of a call")
 
 
 class CallRecorder:
@@ -44,49 +46,51 @@ class CallRecorder:
         self._pricing = pricing
         self._spans = SpanReport(tracer, config)
         self._log: Callable[[EmbeddingCall], None] | None = None if config.log == "off" else LogReport(config.log)
-        self._finished: deque[Finished] = deque()
+        self._finished: deque[OpenCall] = deque()
         self._settling = threading.Lock()
         self._metrics = MetricReport(
             meter, config.semconv, self.totals, self._pending, self._budget, self.settle
         )  # fmt: skip
 
     def begin(self, call: OpenCall, around: Context) -> Context:
+        self._pending.begin(call)
         with _BEGINNING:
-            inside = self._spans.begin(call, around)
-            if call.component is None and call.request.inputs:
-                self._pending.add((call.provider, call.request.model), call.request.inputs)
-            return inside
-        return around
+            return self._spans.begin(call, around)
+        return context.set_value(OPEN_CALL, call, around)
 
-    def bill(self, call: OpenCall, reply: Reply, failed: bool) -> tuple[Usage | None, Cost | None]:
+    def count(self, call: OpenCall, request: Request, reply: Reply) -> Usage | None:
+        if reply.tokens is not None:
+            return Usage(reply.tokens, "reported")
+        with _TOKENS:
+            return self._pricing.count(request)
+        return None
+
+    def price(self, call: OpenCall, usage: Usage) -> Cost | None:
+        if call.site.call.local:
+            return None
         with _PRICING:
-            return (None, None) if failed else self._pricing.bill(call.provider, call.request, reply, call.site.call.local)
-        return None, None
+            return self._pricing.price(call.provider, usage, call.reply.model, call.request.model)
+        return None
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
         with _PRICING:
             return self._pricing.save(call, lookup)
         return CacheOutcome(lookup.store, lookup.hits, lookup.misses)
 
-    def finish(self, call: OpenCall, record: EmbeddingCall) -> None:
-        scope = call.scope
-        span, covered = None, False
-        if call.component is None and call.request.inputs:
-            self._pending.add((call.provider, call.request.model), -call.request.inputs)
-        if scope is not None:
+    def finish(self, call: OpenCall) -> None:
+        self._pending.end(call)
+        if call.scope is not None:
             with _SPAN:
-                self._spans.finish(scope, record)
-                covered, about = scope.covered, scope.span.get_span_context()
-                span = about if about.trace_flags.sampled else None
+                self._spans.finish(call)
         if self._log is not None:
             with _LOG:
-                self._log(record)
+                self._log(call.record())
         if self._budget.limit is not None:
             with _BUDGET:
-                self._budget.spend(record)
+                self._budget.spend(call.record())
         with _TRACKING:
-            tracked(call.context, record)
-        self._finished.append(Finished(record, span, covered))
+            tracked(call)
+        self._finished.append(call)
         if len(self._finished) >= _BATCH:
             self.settle(wait=0)
 
@@ -101,13 +105,16 @@ class CallRecorder:
         finally:
             self._settling.release()
 
-    def _count(self, batch: list[Finished]) -> None:
+    def _count(self, batch: list[OpenCall]) -> None:
+        records: list[EmbeddingCall] = []
+        for call in batch:
+            with _FREEZING:
+                record = call.record()
+                records.append(record)
+                self._metrics.record(record, call.scope)
         with _COUNTING:
-            self.totals.add(finished.call for finished in batch)
-            self.slowest.add(finished.call for finished in batch)
-        for finished in batch:
-            with _RECORDING:
-                self._metrics.record(finished)
+            self.totals.add(records)
+            self.slowest.add(records)
 
     def start_anew(self) -> None:
         """In a forked child: what the parent did is the parent's to report."""

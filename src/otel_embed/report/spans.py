@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from itertools import islice
 from typing import Any, NamedTuple
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, get_current_span, set_span_in_context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    get_current_span,
+    set_span_in_context,
+)
 from opentelemetry.util.types import AttributeValue
 
 from otel_embed.config import Config
-from otel_embed.observe import OpenCall
+from otel_embed.observe import OPEN_CALL, OpenCall
 from otel_embed.record import EmbeddingCall, Server
 from otel_embed.report import coexist, names
 
 _FAILED = Status(StatusCode.ERROR)  # without a description: an exception's text can hold the application's input
 _MAX_STAGE_SPANS = 64
+_MAX_OPENINGS = 1000
+(_SPAN,) = set_span_in_context(INVALID_SPAN, Context())  # the key under which a context holds its span
 _CAPTURED_INPUTS, _CAPTURED_CHARACTERS = 16, 1024
 
 Attributes = dict[str, AttributeValue]
@@ -31,58 +41,64 @@ class Scope(NamedTuple):
     """True when the span belongs to another instrumentation."""
 
 
+class _Opening(NamedTuple):
+    """What the spans of one operation begin with."""
+
+    name: str
+    kind: SpanKind
+    attributes: Attributes
+
+
 class SpanReport:
     def __init__(self, tracer: Tracer, config: Config) -> None:
         self._tracer = tracer
         self._stage_spans = config.stage_spans
         self._slow_ns = round(config.slow_call_ms * 1e6)
         self._captures = config.capture_content
-        self._started: dict[tuple[str, str | None, Server | None], Attributes] = {}
+        self._openings: dict[Any, _Opening] = {}
 
     def begin(self, call: OpenCall, around: Context) -> Context:
         """Start the span of a call; returns the context in which the call runs."""
-        if call.component is not None:
-            span = self._start(f"{call.component.method} {call.component.name}", SpanKind.INTERNAL, call, around)
-            call.scope = Scope(span, covered=False)
-            return set_span_in_context(span, around)
-        if coexist.is_covered(around):
+        if call.component is None and coexist.is_covered(around):
             call.scope = Scope(get_current_span(around), covered=True)
-            return around
-        model = call.request.model
-        kind = SpanKind.INTERNAL if call.site.call.local else SpanKind.CLIENT
-        span = self._start(f"embeddings {model}" if model else "embeddings", kind, call, around)
-        call.scope = Scope(span, covered=False)
-        return Context({**set_span_in_context(span, around), **coexist.marks()})
-
-    def _start(self, name: str, kind: SpanKind, call: OpenCall, around: Context) -> Span:
-        span = self._tracer.start_span(name, around, kind, self._at_start(call), start_time=call.start_unix_ns)
+            return Context({**around, OPEN_CALL: call})
+        name, kind, attributes = self._opening(call)
+        span = self._tracer.start_span(name, around, kind, attributes, start_time=call.start_unix_ns)
         if self._captures and span.is_recording():
             span.set_attribute(names.INPUT_MESSAGES, _captured(call.request.content))
-        return span
+        call.scope = Scope(span, covered=False)
+        if call.component is None:
+            return Context({**around, _SPAN: span, OPEN_CALL: call, **coexist.marks()})
+        return Context({**around, _SPAN: span, OPEN_CALL: call})
 
-    def _at_start(self, call: OpenCall) -> Attributes:
-        """What samplers see."""
-        if call.component is not None:
-            return {names.FRAMEWORK: call.component.framework}
-        key = (call.provider, call.request.model, call.request.server)
-        attributes = self._started.get(key)
-        if attributes is None:
-            attributes = identity(*key)
-            if len(self._started) < 1000:
-                self._started[key] = attributes
-        return attributes
+    def _opening(self, call: OpenCall) -> _Opening:
+        request, component = call.request, call.component
+        key = (call.provider, request.model, request.server) if component is None else component
+        opening = self._openings.get(key)
+        if opening is None:
+            if component is not None:
+                about: Attributes = {names.FRAMEWORK: component.framework}
+                opening = _Opening(f"{component.method} {component.name}", SpanKind.INTERNAL, about)
+            else:
+                kind = SpanKind.INTERNAL if call.site.call.local else SpanKind.CLIENT
+                name = f"embeddings {request.model}" if request.model else "embeddings"
+                opening = _Opening(name, kind, identity(call.provider, request.model, request.server))
+            if len(self._openings) < _MAX_OPENINGS:
+                self._openings[key] = opening
+        return opening
 
-    def finish(self, scope: Scope, call: EmbeddingCall) -> None:
+    def finish(self, call: OpenCall) -> None:
         """Say what happened, and end the span."""
-        span, end = scope.span, call.start_unix_ns + call.duration_ns
+        span, covered = call.scope
         if span.is_recording():
-            span.set_attributes(attributes(call))
-            if call.failure is not None and not scope.covered:
+            record = call.record()
+            span.set_attributes(attributes(record))
+            if record.failure is not None and not covered:
                 span.set_status(_FAILED)
-            if self._tells_stages(call):
-                self._stages(span, call)
-        if not scope.covered:
-            span.end(end)
+            if self._tells_stages(record):
+                self._stages(span, record)
+        if not covered:
+            span.end(call.start_unix_ns + call.end - call.start)
 
     def _tells_stages(self, call: EmbeddingCall) -> bool:
         if self._stage_spans == "slow":
@@ -91,7 +107,7 @@ class SpanReport:
 
     def _stages(self, span: Span, call: EmbeddingCall) -> None:
         around = set_span_in_context(span)
-        own = (timing for timing in call.stages if timing.own)
+        own = (timing for timing in call.stages if timing.own and timing.stage != "other")
         for stage, start, end, _ in islice(own, _MAX_STAGE_SPANS):
             name = names.STAGE_SPAN[stage]
             child = self._tracer.start_span(name, around, start_time=call.start_unix_ns + start)
@@ -129,29 +145,34 @@ def attributes(call: EmbeddingCall) -> Attributes:
 def _tell_operation(found: Attributes, call: EmbeddingCall) -> None:
     if call.component is not None:
         found.update(identity(call.provider, call.request_model, call.server))
-    optional: Iterable[tuple[str, Any]] = (
-        (names.RESPONSE_MODEL, call.response_model),
-        (names.DIMENSIONS, call.dimensions),
-        (names.INPUT_KIND, call.kind),
-        (names.SERVER_DURATION, call.server_seconds),
-        (names.REQUEST_BYTES, call.request_bytes),
-        (names.RESPONSE_BYTES, call.response_bytes),
-    )
-    for name, value in optional:
-        if value is not None:
-            found[name] = value
+    if call.response_model is not None:
+        found[names.RESPONSE_MODEL] = call.response_model
+    if call.dimensions is not None:
+        found[names.DIMENSIONS] = call.dimensions
     if call.encoding_format is not None:
         found[names.ENCODING_FORMATS] = (call.encoding_format,)
+    if call.kind is not None:
+        found[names.INPUT_KIND] = call.kind
     if call.usage is not None:
         found[names.INPUT_TOKENS], found[names.USAGE_SOURCE] = call.usage
     if call.cost is not None:
         found[names.COST], found[names.COST_SOURCE] = call.cost
+    _tell_exchange(found, call)
+
+
+def _tell_exchange(found: Attributes, call: EmbeddingCall) -> None:
     if call.rate_limit is not None:
         requests, tokens = call.rate_limit
         if requests is not None:
             found[names.REMAINING_REQUESTS] = requests
         if tokens is not None:
             found[names.REMAINING_TOKENS] = tokens
+    if call.server_seconds is not None:
+        found[names.SERVER_DURATION] = call.server_seconds
+    if call.request_bytes is not None:
+        found[names.REQUEST_BYTES] = call.request_bytes
+    if call.response_bytes is not None:
+        found[names.RESPONSE_BYTES] = call.response_bytes
 
 
 def _tell_cache(found: Attributes, call: EmbeddingCall) -> None:

@@ -10,6 +10,7 @@ from types import TracebackType
 from opentelemetry import context
 from opentelemetry.context import Context
 
+from otel_embed.observe import OpenCall
 from otel_embed.record import EmbeddingCall
 from otel_embed.report.totals import PICODOLLARS
 
@@ -103,9 +104,9 @@ class track:  # noqa: N801 - used as a word: ``with track() as usage:``
             context.detach(self._token)
 
 
-def tracked(around: Context, call: EmbeddingCall) -> None:
+def tracked(call: OpenCall) -> None:
     """Count a finished call in the blocks it was made in."""
-    usages: tuple[TrackedUsage, ...] | None = around.get(_TRACKED)  # type: ignore[assignment]
+    usages: tuple[TrackedUsage, ...] | None = call.context.get(_TRACKED)  # type: ignore[assignment]
     if usages is not None:
         for usage in usages:
-            usage.add(call)
+            usage.add(call.record())

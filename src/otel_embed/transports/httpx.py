@@ -9,7 +9,7 @@ from typing import Any
 from otel_embed.exchange import OpenExchange
 from otel_embed.guard import Guard
 from otel_embed.observe import open_call
-from otel_embed.provider import Arguments, Provider, Transport
+from otel_embed.provider import Provider, Transport
 from otel_embed.record import Stage
 from otel_embed.transports.body import watch
 
@@ -40,33 +40,34 @@ class _Send:
     def __init__(self, asynchronous: bool) -> None:
         self._traced = _traced_async if asynchronous else _traced
 
-    def open(self, arguments: Arguments) -> _Exchange | None:
+    def open(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Exchange | None:
         call = open_call()
         if call is None:
             return None
-        request = arguments.get("request", 0)
+        request = args[0] if args else kwargs["request"]
         exchange = call.exchange(request.url, _size(request))
-        before = request.extensions.get("trace")
-        request.extensions["trace"] = self._traced(exchange, before)
-        return _Exchange(exchange, request, before)
+        extensions = request.extensions
+        before = extensions.get("trace")
+        extensions["trace"] = self._traced(exchange, before)
+        return _Exchange(exchange, extensions, before)
 
 
 class _Exchange:
-    __slots__ = ("_before", "_exchange", "_request")
+    __slots__ = ("_before", "_exchange", "_extensions")
 
-    def __init__(self, exchange: OpenExchange, request: Any, before: _Trace | None) -> None:
-        self._exchange, self._request, self._before = exchange, request, before
+    def __init__(self, exchange: OpenExchange, extensions: dict[str, Any], before: _Trace | None) -> None:
+        self._exchange, self._extensions, self._before = exchange, extensions, before
 
     def close(self, response: Any, error: BaseException | None) -> None:
         if self._before is None:
-            self._request.extensions.pop("trace", None)
+            self._extensions.pop("trace", None)
         else:
-            self._request.extensions["trace"] = self._before
+            self._extensions["trace"] = self._before
         exchange = self._exchange
         if error is None:
             if len(exchange.marks) == 1:  # a transport without httpcore tells nothing of its stages
-                exchange.marks = [(exchange.start, "wait")]
-            exchange.answered(response.status_code, response.headers.raw)
+                exchange.marks[0] = (exchange.start, "wait")
+            exchange.answered(response.status_code, response.headers)
             if not response.is_closed:
                 watch(response, exchange)
                 return

@@ -1,0 +1,54 @@
+"""Where a report goes: a terminal, a JSON file, an HTML page."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from otel_embed.cli.document import Summary
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Refused(click.ClickException):
+    """One line on stderr and exit code 2: what was asked for cannot be done, and nothing was."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"otel-embed: {self.format_message()}", file=file, err=file is None)
+
+
+def files(command: F) -> F:
+    """The options --json and --html of a command that reports."""
+    path = click.Path(dir_okay=False, path_type=Path)
+    command = click.option("--json", "json_file", type=path, help="Write the report as data to this file.")(command)
+    return click.option("--html", "html_file", type=path, help="Write the report as one page to this file.")(command)
+
+
+def check(*paths: Path | None) -> None:
+    """Raises Refused for a file that could not be written, before anything has run for the report."""
+    for path in paths:
+        if path is None:
+            continue
+        if not path.absolute().parent.is_dir():
+            raise Refused(f"cannot write {path}: {path.absolute().parent} is not a directory")
+        if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+            raise Refused(f"cannot write {path}: permission denied")
+
+
+def write(summary: Summary, json_file: Path | None, html_file: Path | None) -> None:
+    """Write the files that were asked for. Raises OSError."""
+    if json_file:
+        from otel_embed.cli.report_json import to_dict
+
+        json_file.write_text(json.dumps(to_dict(summary), indent=2) + "\n", encoding="utf-8")
+    if html_file:
+        from otel_embed.cli.report_html import page
+
+        html_file.write_text(page(summary), encoding="utf-8")

@@ -1,0 +1,70 @@
+"""The report as data: the merged summary and everything that is computed from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_embed.cli.document import SCHEMA, Summary
+from otel_embed.cli.figures import Figures, figures
+from otel_embed.cli.rows import latency_to_dict
+from otel_embed.cli.targets import judge
+
+
+def to_dict(summary: Summary) -> dict[str, Any]:
+    """A schema 1 document that ``otel-embed report`` reads again. Times in seconds, rates as fractions of one."""
+    total = figures(summary)
+    started = [process.started for process in summary.processes if process.started is not None]
+    ended = [process.ended for process in summary.processes if process.ended is not None]
+    return {
+        "schema": SCHEMA,
+        "version": summary.version,
+        "command": summary.command,
+        "exit_code": summary.exit_code,
+        "started": min(started, default=None),
+        "ended": max(ended, default=None),
+        "elapsed_seconds": summary.elapsed_seconds,
+        "totals": _totals(total),
+        "targets": [target._asdict() for target in judge(total)],
+        "providers": [row.to_dict() | {"error_rate": row.error_rate} for row in summary.providers],
+        "components": [row.to_dict() | {"error_rate": row.error_rate} for row in summary.components],
+        "caches": [row.to_dict() | {"hit_rate": row.hit_rate} for row in summary.caches],
+        "slowest": [call.to_dict() for call in summary.slowest],
+        "dropped": summary.dropped,
+        "processes": [process._asdict() for process in summary.processes],
+    }
+
+
+def _totals(total: Figures) -> dict[str, Any]:
+    return {
+        "calls": total.calls,
+        "errors": dict(total.errors),
+        "error_rate": total.error_rate,
+        "retries": dict(total.retries),
+        "texts": total.texts,
+        "tokens": dict(total.tokens),
+        "cost_usd": total.cost_usd,
+        "cost_usd_per_text": total.cost_per_text,
+        "unpriced_calls": total.unpriced_calls,
+        "unpriced_tokens": total.unpriced_tokens,
+        "cache": _cache(total),
+        "busy_seconds": total.busy_seconds,
+        "texts_per_second": total.texts_per_second,
+        "texts_per_minute": None if total.texts_per_second is None else total.texts_per_second * 60,
+        "tokens_per_second": total.tokens_per_second,
+        "concurrency": total.concurrency,
+        "latency": latency_to_dict(total.latency),
+    }
+
+
+def _cache(total: Figures) -> dict[str, Any] | None:
+    cache = total.cache
+    if cache is None:
+        return None
+    return {
+        "hits": cache.hits,
+        "misses": cache.misses,
+        "hit_rate": cache.hit_rate,
+        "saved_tokens": cache.saved_tokens,
+        "saved_usd": cache.saved_usd,
+        "saved_ratio": cache.saved_ratio,
+    }

@@ -1,0 +1,106 @@
+"""``otel-embed run -- COMMAND``: any program under zero-code instrumentation, and a report when it ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import click
+
+from otel_embed.cli import child, output, unseen
+from otel_embed.cli.document import Summary, load, merge
+from otel_embed.cli.fields import DocumentError
+
+NOT_FOUND = 127
+NOT_EXECUTABLE = 126
+
+
+class Finished(NamedTuple):
+    summary: Summary
+    pythons: list[unseen.Python]
+
+
+@click.command("run", context_settings={"allow_interspersed_args": False})
+@output.files
+@click.option("--no-report", is_flag=True, help="Print nothing when the program ends.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+@click.pass_context
+def command(
+    ctx: click.Context, command: tuple[str, ...], json_file: Path | None, html_file: Path | None, no_report: bool
+) -> None:
+    """Run a program and report its embedding calls.
+
+    The program needs no change, and no backend: what it sees of the terminal, its exit code and its signals are
+    its own. The report goes to stderr. Traces, metrics and logs are exported as the OTEL_* variables say; those for
+    which none names an exporter or an endpoint go nowhere.
+    """
+    output.check(json_file, html_file)
+    finished = _run(command)
+    try:
+        if not no_report:
+            _print(finished)
+        output.write(finished.summary, json_file, html_file)
+    except Exception as error:  # noqa: BLE001  The program has run: its exit code matters more than our report.
+        click.echo(f"otel-embed: the report could not be made: {type(error).__name__}: {error}", err=True)
+    ctx.exit(finished.summary.exit_code or 0)
+
+
+def _run(command: Sequence[str]) -> Finished:
+    with TemporaryDirectory(prefix="otel-embed-", ignore_cleanup_errors=True) as name:
+        directory = Path(name)
+        started = time.monotonic()
+        code = _exit_code(command, directory)
+        elapsed = time.monotonic() - started
+        summary = _collect(directory)
+        summary.command, summary.exit_code, summary.elapsed_seconds = list(command), code, elapsed
+        if wanted := os.environ.get("OTEL_EMBED_REPORT_DIR"):
+            _hand_on(directory, Path(wanted))
+        return Finished(summary, unseen.pythons(directory))
+
+
+def _exit_code(command: Sequence[str], directory: Path) -> int:
+    try:
+        return child.run(command, child.environment(os.environ, str(directory)))
+    except OSError as error:
+        if shutil.which(command[0]) is None and not os.path.exists(command[0]):
+            click.echo(f"otel-embed: command not found: {command[0]}", err=True)
+            sys.exit(NOT_FOUND)
+        click.echo(f"otel-embed: cannot run {command[0]}: {error.strerror}", err=True)
+        sys.exit(NOT_EXECUTABLE)
+
+
+def _collect(directory: Path) -> Summary:
+    summaries = []
+    for path in sorted(directory.glob("*.json")):
+        try:
+            summaries.append(load(path))
+        except DocumentError as error:
+            click.echo(f"otel-embed: what one process saw is lost: {error}", err=True)
+    return merge(summaries)
+
+
+def _hand_on(directory: Path, wanted: Path) -> None:
+    """Whoever set OTEL_EMBED_REPORT_DIR before us, a run around this one perhaps, gets the summaries as well."""
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+        for path in directory.glob("*.json"):
+            shutil.copy(path, wanted)
+    except OSError as error:
+        click.echo(f"otel-embed: OTEL_EMBED_REPORT_DIR: {error}", err=True)
+
+
+def _print(finished: Finished) -> None:
+    if finished.summary.is_empty:
+        click.echo(f"\notel-embed: {unseen.HEADLINE}", err=True)
+        for line in unseen.explain(finished.pythons, os.environ):
+            click.echo(f"  {line}", err=True)
+        return
+    from otel_embed.cli.report_text import write
+
+    write(finished.summary, sys.stderr)
