@@ -24,7 +24,8 @@ class Variant:
     """`start` instruments with the given providers and returns what undoes it.
 
     `metric` is None where an instrumentation has no metrics, `sdks` is shorter where it insists on an SDK of its own,
-    and `openai_lines` where it does not work beside every major version of openai.
+    and `openai_lines` where it does not work beside every major version of openai. `keeps_tokens_up_to` is how many
+    texts a call may have for the tokens to be on its span.
     """
 
     title: str
@@ -35,6 +36,7 @@ class Variant:
     metric: str | None = "gen_ai.client.token.usage"
     sdks: tuple[str, ...] = SDKS
     openai_lines: tuple[int, ...] = (1, 2, 3)
+    keeps_tokens_up_to: int = 1000
 
     def version(self) -> str | None:
         """The installed version; None where it is not installed."""
@@ -134,5 +136,6 @@ VARIANTS = {
         instrumentor("openinference.instrumentation.openai", "OpenAIInstrumentor"),
         attribute="llm.token_count.prompt",
         metric=None,
+        keeps_tokens_up_to=100,  # an attribute for each text pushes the others over the SDK's limit of 128
     ),
 }

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import wrapt
 from packaging.requirements import Requirement
@@ -20,7 +20,7 @@ from packaging.version import Version
 
 from otel_embed.guard import Guard
 from otel_embed.observe import CallSite, Recorder
-from otel_embed.provider import Call, Provider, Site, Submit, Timed, Transport
+from otel_embed.provider import Call, Provider, Site, Submit, Target, Timed
 from otel_embed.stages import StageSite
 from otel_embed.wrapping import Patch, put
 
@@ -28,7 +28,6 @@ _logger = logging.getLogger("otel_embed")
 _watched: set[str] = set()
 _installed: list[Patches] = []
 
-Target = Call | Timed | Transport | Submit
 
 
 class Patches:
@@ -46,7 +45,7 @@ class Patches:
     def install(self, providers: Iterable[Provider]) -> None:
         """Wrap the targets of these providers: now where a module is imported, else when it is."""
         for provider in providers:
-            for target in (*provider.calls, *provider.timed, *provider.transports, *provider.submits):
+            for target in provider.targets:
                 patch = Patch(target.target, self._site(provider, target), getattr(target, "subclasses", False))
                 self._patches.setdefault(patch.module, []).append((provider, patch))
         _installed.append(self)
@@ -75,7 +74,7 @@ class Patches:
             _logger.warning("otel_embed cannot observe %s: %s", patch.target, self.skipped[patch.target])
             return
         if patch.subclasses:
-            self._bind_subclasses(owner, patch)
+            self._bind_subclasses(cast(type, owner), patch)
         else:
             self._put(owner, name, patch)
 
@@ -161,7 +160,8 @@ def _unsupported(requires: str) -> str | None:
 
 
 def _descendants(base: type) -> Iterator[type]:
-    for cls in type.__subclasses__(base):
+    subclasses: list[type] = type.__subclasses__(base)
+    for cls in subclasses:
         yield cls
         yield from _descendants(cls)
 
@@ -171,20 +171,20 @@ def _on_subclass(base: type, then: Callable[[type], None]) -> Callable[[], None]
     before = vars(base).get("__init_subclass__")
     seeing = Guard(f"see a new subclass of {base.__name__}")
 
-    def init_subclass(cls: type, **options: Any) -> None:
+    def init_subclass(cls: Any, **options: Any) -> None:
         if before is None:
-            super(base, cls).__init_subclass__(**options)  # type: ignore[misc]
+            cast(Any, super(base, cls)).__init_subclass__(**options)
         else:
             before.__get__(None, cls)(**options)
         with seeing:
             then(cls)
 
-    ours = classmethod(init_subclass)
-    base.__init_subclass__ = ours  # type: ignore[assignment]
+    ours: Any = classmethod(init_subclass)
+    cast(Any, base).__init_subclass__ = ours
     held = weakref.ref(base)
 
     def undo() -> None:
-        cls = held()
+        cls: Any = held()
         if cls is not None and vars(cls).get("__init_subclass__") is ours:
             if before is None:
                 del cls.__init_subclass__

@@ -9,7 +9,7 @@ the method is observed on every subclass of the class, those that do not exist y
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Union
 
 from otel_embed.record import Component, Reply, Request, Stage
 
@@ -92,6 +92,9 @@ class Submit(NamedTuple):
     carry: Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+Target = Union[Call, Timed, Transport, Submit]
+
+
 class Provider(NamedTuple):
     """Everything otel_embed knows of one library."""
 
@@ -102,3 +105,7 @@ class Provider(NamedTuple):
     timed: tuple[Timed, ...] = ()
     transports: tuple[Transport, ...] = ()
     submits: tuple[Submit, ...] = ()
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        return (*self.calls, *self.timed, *self.transports, *self.submits)

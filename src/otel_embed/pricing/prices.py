@@ -1,131 +1,364 @@
-"""What embedding models cost: a table in the package, and the user's own file over it."""
+"""What an embedding costs: the table of this package, under the user's own rows.
+
+A price belongs to a provider. The same model elsewhere, on one's own server say, has another price or none.
+"""
 
 from __future__ import annotations
 
+import os
+import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from importlib import resources
-from pathlib import Path
-from typing import Any, NamedTuple
+from datetime import date
+from decimal import Decimal
+from importlib import import_module
+from threading import Thread
+from typing import Any, Literal, NamedTuple
 
 from otel_embed.environment_variables import OTEL_EMBED_PRICES
+from otel_embed.guard import Guard
 from otel_embed.record import CostSource
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-MOST_USD_PER_MILLION = 5.0
-"""No embedding model costs more for a million tokens; a row that says so has its unit wrong."""
-_UNIT_KEYS = {"usd_per_million_tokens": "tokens"}
-_TEXT_KEYS = ("provider", "model", "source")
-_KEYS = {*_UNIT_KEYS, *_TEXT_KEYS, "aliases", "checked"}
-_MAX_FOUND = 2000
-Warn = Callable[[str], None]
+Unit = Literal["tokens", "characters", "image_tokens", "images", "pixels"]
+_TEXT: tuple[Unit, ...] = ("tokens", "characters")
 
 
 class Price(NamedTuple):
-    """Dollars for a million of ``unit``, where that is said (``url``) and when it was ``checked``."""
-
     usd_per_million: float
-    unit: str = "tokens"
-    source: CostSource = "table"
-    url: str = ""
-    checked: str = ""
+    """US dollars for a million units."""
+    unit: Unit
+    source: CostSource
+    url: str
+    """The page that says so; empty where a user's row names none."""
+    checked: str
+    """The day (ISO 8601) on which the page last said so; "" where a user's row has none, a version where a library says so."""
+
+    @property
+    def picodollars(self) -> int:
+        """The price of one unit in millionths of a millionth of a dollar. Exact: costs are summed in this unit."""
+        return round(self.usd_per_million * 1_000_000)
 
 
 class Row(NamedTuple):
+    """One model at one provider."""
+
     provider: str
     model: str
     aliases: tuple[str, ...]
-    price: Price
+    prices: tuple[Price, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(name.lower() for name in (self.model, *self.aliases))
+
+
+class _Field(NamedTuple):
+    unit: Unit
+    scale: int
+    """The field's price times this is the price of a million units."""
+    limit: Decimal
+    """No price of the field is higher: a misplaced decimal point is the likely mistake."""
+
+
+_PRICES: dict[str, _Field] = {
+    "usd_per_million_tokens": _Field("tokens", 1, Decimal(5)),
+    "usd_per_million_characters": _Field("characters", 1, Decimal(5)),
+    "usd_per_million_image_tokens": _Field("image_tokens", 1, Decimal(5)),
+    "usd_per_million_pixels": _Field("pixels", 1, Decimal(5)),
+    "usd_per_image": _Field("images", 1_000_000, Decimal("0.1")),
+}
+_FIELDS = ("provider", "model", "aliases", *_PRICES, "source", "checked")
+_FORM = f"A row is a [[price]] with provider, model and a price ({', '.join(_PRICES)}); aliases, source and checked may follow."
+_FILE_LIMIT = 1_000_000
+_REMEMBERED = 4096
+_ASKED = 256
 
 
 class Prices:
-    """Prices by provider and model, names in any case."""
+    """The prices that are known. Looking one up never raises, and after the first time it is one dictionary access."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self._rows = list(rows)
-        self._by_name = {
-            (row.provider, name.lower()): row.price for row in self._rows for name in (row.model, *row.aliases)
-        }
+    def __init__(self, rows: Iterable[Row], spellings: Mapping[str, str] | None = None, *, extra: bool = False) -> None:
+        """Later rows win over earlier ones. ``spellings`` maps other names of a provider to the one in the rows."""
+        self._spellings = dict(spellings or {})
+        self._rows: dict[tuple[str, str], Row] = {}
+        for row in rows:
+            self._add(row)
         self._found: dict[tuple[str, tuple[str | None, ...]], Price | None] = {}
+        self._elsewhere = _Elsewhere() if extra else None
 
     @classmethod
-    def load(cls, override: str | None, warn: Warn) -> Prices:
-        """The package's table, with the rows of the file that OTEL_EMBED_PRICES names over it.
+    def load(cls, override: str | None, warn: Callable[[str], None], *, extra: bool = False) -> Prices:
+        """The package's table, then the rows of the TOML file ``override``; then, with ``extra``, genai-prices.
 
-        What is wrong with that file gives one warning for each bad row; its good rows count.
+        What is wrong with the file is said in one call of ``warn``; its other rows are used. Takes about 3 ms.
         """
-        table = resources.files("otel_embed.pricing").joinpath("prices.toml").read_text(encoding="utf-8")
-        rows = list(_rows(tomllib.loads(table), "table", warn))
-        return cls([*rows, *_user_rows(override, warn)] if override else rows)
-
-    def rows(self) -> list[Row]:
-        """Every row, the user's last."""
-        return list(self._rows)
+        table = _parsed(pkgutil.get_data(__package__, "prices.toml") or b"")
+        spellings = {other: name for name, others in table["providers"].items() for other in others}
+        rows = [_row(entry, "table") for entry in table["price"]]
+        if override:
+            own, problems = _user_rows(os.path.expanduser(override))
+            rows += own
+            if problems:
+                warn(_warning(override, problems))
+        return cls(rows, spellings, extra=extra)
 
     def find(self, provider: str, *models: str | None) -> Price | None:
-        """The price of the first of these models that this provider has one for; None, never 0, where none has."""
-        key = (provider, models)
-        if key in self._found:
-            return self._found[key]
-        prices = (self._price(provider, model) for model in models if model)
-        price = next((price for price in prices if price is not None), None)
-        if len(self._found) < _MAX_FOUND:
-            self._found[key] = price
+        """What ``provider`` bills for a million tokens (or characters) of text to the first of ``models`` with a price.
+
+        None means unknown, which is not free.
+        """
+        try:
+            return self._found[provider, models]
+        except KeyError:
+            return self._search(provider, models)
+        except TypeError:  # something that is no name
+            return None
+
+    def find_media(self, unit: Unit, provider: str, *models: str | None) -> Price | None:
+        """As ``find``, for what is billed beside text: images by the piece, the token or the pixel."""
+        return self._priced((unit,), provider, models)
+
+    def rows(self) -> tuple[Row, ...]:
+        """Every row in force, by provider and model."""
+        return tuple(sorted(set(self._rows.values())))
+
+    def explain(self, provider: str, model: str) -> str:
+        """One sentence: the price and where it comes from, or why there is none."""
+        price = self.find(provider, model)
+        if price is not None:
+            origin = ", ".join(filter(None, (price.source, price.checked and f"checked {price.checked}", price.url)))
+            return f"{provider} {model}: {price.usd_per_million:g} USD per million {price.unit} ({origin})"
+        known = [row.model for row in self.rows() if row.provider == self._provider(provider)]
+        if not known:
+            return f"{provider} {model}: unknown; no price of this provider is known; add one with {OTEL_EMBED_PRICES}"
+        from difflib import get_close_matches  # for the command line alone
+
+        near = get_close_matches(model, known, 3) or known[:3]
+        return f"{provider} {model}: unknown; this provider has {', '.join(near)} …; add one with {OTEL_EMBED_PRICES}"
+
+    def _add(self, row: Row) -> None:
+        """Put a row in force in place of the rows that it shares a name with.
+
+        It takes over their names, as an answer may name the model otherwise than the request, and what they know of
+        units that it does not price.
+        """
+        provider = self._provider(row.provider)
+        replaced = {old for name in row.names if (old := self._rows.get((provider, name))) is not None}
+        units = {price.unit for price in row.prices}
+        units |= set(_TEXT) if units & set(_TEXT) else set()
+        names = {name for old in replaced for name in (old.model, *old.aliases) if name.lower() not in row.names}
+        kept = {price.unit: price for old in replaced for price in old.prices if price.unit not in units}
+        row = Row(provider, row.model, (*row.aliases, *sorted(names)), (*row.prices, *kept.values()))
+        for name in row.names:
+            self._rows[provider, name] = row
+
+    def _search(self, provider: str, models: tuple[str | None, ...]) -> Price | None:
+        price = self._priced(_TEXT, provider, models)
+        settled = True
+        if price is None and self._elsewhere is not None and isinstance(provider, str):
+            price, settled = self._elsewhere.find(self._provider(provider), models)
+        if settled:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            self._found[provider, models] = price
         return price
 
-    def _price(self, provider: str, model: str) -> Price | None:
-        names = [model.lower()]
-        for separator in ("/", ":"):  # ``models/gemini-embedding-001``, ``nomic-embed-text:latest``
-            names += [names[0].rpartition(separator)[2] if separator == "/" else names[0].partition(separator)[0]]
-        return next((self._by_name[provider, name] for name in names if (provider, name) in self._by_name), None)
+    def _priced(self, units: tuple[Unit, ...], provider: str, models: tuple[str | None, ...]) -> Price | None:
+        if not isinstance(provider, str):
+            return None
+        name = self._provider(provider)
+        for model in models:
+            if not isinstance(model, str):
+                continue
+            row = self._rows.get((name, model.strip().lower())) or self._rows.get((name, self._plain(name, model)))
+            price = next((price for price in row.prices if price.unit in units), None) if row else None
+            if price is not None:
+                return price
+        return None
+
+    def _provider(self, name: str) -> str:
+        name = name.strip().lower()
+        return self._spellings.get(name, name)
+
+    def _plain(self, provider: str, model: str) -> str:
+        """The model's name without what a client, a router or a cloud puts in front of it."""
+        name = model.strip().lower()
+        for path in ("foundation-model/", "inference-profile/", "models/"):
+            name = name.rpartition(path)[2]
+        head, slash, rest = name.partition("/")
+        if slash and self._provider(head) == provider:
+            name = rest
+        region, _, rest = name.partition(".")
+        return rest if provider == "aws.bedrock" and region in _BEDROCK_REGIONS else name
 
 
-def _user_rows(path: str, warn: Warn) -> list[Row]:
+_BEDROCK_REGIONS = {"af", "ap", "apac", "au", "ca", "eu", "global", "jp", "me", "sa", "us"}
+
+
+class _Refused(ValueError):
+    """What is wrong with a row or a file, and what is allowed."""
+
+
+def _user_rows(path: str) -> tuple[list[Row], list[str]]:
+    """The good rows of a file, and what is wrong with the rest of it."""
     try:
-        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        warn(f"{OTEL_EMBED_PRICES}={path!r} cannot be used: {reason}. It must name a TOML file of [[price]] rows.")
-        return []
-    return list(_rows(document, "user", lambda fault: warn(f"{OTEL_EMBED_PRICES}={path!r}: {fault}")))
+        document = _document(path)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return [], [reason or type(error).__name__]
+    entries = document.pop("price", [])
+    problems = [f"unknown key {_quoted(key)}" for key in document]
+    rows = []
+    for number, entry in enumerate(entries if isinstance(entries, list) else [entries], 1):
+        try:
+            rows.append(_row(entry, "user"))
+        except ValueError as error:
+            problems.append(f"row {number}: {error}")
+    return rows, problems
 
 
-def _rows(document: Mapping[str, Any], source: CostSource, warn: Warn) -> Iterable[Row]:
-    rows = document.get("price")
-    if not isinstance(rows, list):
-        warn("there are no [[price]] rows")
-        return
-    for number, row in enumerate(rows, 1):
-        fault = _fault(row)
-        if fault is None:
-            yield _row(row, source)
-        else:
-            warn(f"row {number} is left out: {fault}")
+def _document(path: str) -> dict[str, Any]:
+    if not os.path.isfile(path):  # reading a device or a pipe could last for ever
+        raise _Refused("it is not a file" if os.path.exists(path) else "there is no such file")
+    with open(path, "rb") as file:
+        data = file.read(_FILE_LIMIT + 1)
+    if len(data) > _FILE_LIMIT:
+        raise _Refused(f"it is larger than {_FILE_LIMIT:,} bytes")
+    return _parsed(data)
 
 
-def _fault(row: Any) -> str | None:
-    """What is wrong with a row, and what is allowed."""
-    if not isinstance(row, dict):
-        return "it must be a table"
-    for key in ("provider", "model"):
-        if not isinstance(row.get(key), str) or not row[key]:
-            return f"{key}={row.get(key)!r} must be a name"
-    if unknown := sorted(set(row) - _KEYS):
-        return f"{', '.join(unknown)} is not among {', '.join(sorted(_KEYS))}"
-    if not all(isinstance(alias, str) for alias in row.get("aliases", [])):
-        return f"aliases={row['aliases']!r} must be names"
-    usd = row.get("usd_per_million_tokens")
-    if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not 0 <= usd <= MOST_USD_PER_MILLION:
-        return f"usd_per_million_tokens={usd!r} must be a number from 0 to {MOST_USD_PER_MILLION:g}"
-    return None
+def _parsed(data: bytes) -> dict[str, Any]:
+    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    document: dict[str, Any] = toml.loads(data.decode("utf-8-sig"), parse_float=Decimal)
+    return document
 
 
-def _row(row: Mapping[str, Any], source: CostSource) -> Row:
-    price = Price(
-        float(row["usd_per_million_tokens"]), "tokens", source, str(row.get("source", "")), str(row.get("checked", ""))
+def _row(entry: Any, source: CostSource) -> Row:
+    if not isinstance(entry, dict):
+        raise _Refused(f"{_quoted(entry)} is no row")
+    unknown = [key for key in entry if key not in _FIELDS]
+    if unknown:
+        raise _Refused(f"unknown key {_quoted(unknown[0])}")
+    aliases = entry.get("aliases", [])
+    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+        raise _Refused(f"aliases is {_quoted(aliases)}, not a list of names")
+    provider, model = _text(entry, "provider"), _text(entry, "model")
+    url, checked = _text(entry, "source", ""), _day(entry.get("checked"))
+    prices = tuple(
+        Price(_exact(key, entry[key]), field.unit, source, url, checked)
+        for key, field in _PRICES.items()
+        if key in entry
     )
-    return Row(row["provider"], row["model"], tuple(row.get("aliases", ())), price)
+    if not prices:
+        raise _Refused(f"{_quoted(model)} has no price")
+    return Row(provider, model, tuple(aliases), prices)
+
+
+def _text(entry: dict[str, Any], key: str, default: str | None = None) -> str:
+    value = entry.get(key, default)
+    if not isinstance(value, str) or not (value.strip() or default == ""):
+        raise _Refused(f"{key} is missing" if value is None else f"{key} is {_quoted(value)}, not a name")
+    return value.strip()
+
+
+def _day(value: Any) -> str:
+    try:
+        return "" if value is None else date.fromisoformat(str(value)).isoformat()
+    except ValueError:
+        raise _Refused(f"checked is {_quoted(value)}, not a date such as 2026-11-24") from None
+
+
+def _exact(key: str, value: Any) -> float:
+    """Dollars for a million units; a value that is not a whole number of picodollars a unit is refused."""
+    _, scale, limit = _PRICES[key]
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        raise _Refused(f"{key} is {_quoted(value)}, not a number")
+    amount = Decimal(value)
+    if not (amount.is_finite() and 0 <= amount <= limit):
+        raise _Refused(f"{key} is {_quoted(value)}; it must be from 0 to {limit}")
+    smallest = Decimal(1) / (1_000_000 * scale)
+    if amount != amount.quantize(smallest):
+        raise _Refused(f"{key} is {_quoted(value)}; it must be a multiple of {smallest:f}")
+    return float(amount * scale)
+
+
+def _quoted(value: Any) -> str:
+    text = str(value) if isinstance(value, Decimal) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _warning(path: str, problems: list[str]) -> str:
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    return f"{OTEL_EMBED_PRICES}: {path}: {'; '.join(problems[:3])}{more}. {_FORM} All other prices are used."
+
+
+class _Elsewhere:
+    """Prices of genai-prices, for models that no row knows.
+
+    Importing that library takes a third of a second and 84 MB, so each model is looked up once, on a thread of its own,
+    and its price is used from then on.
+    """
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, str], Price | None] = {}
+        self._asked: set[tuple[str, str]] = set()
+        self._process = os.getpid()
+
+    def find(self, provider: str, models: tuple[str | None, ...]) -> tuple[Price | None, bool]:
+        """The price, and whether that is the last word on it."""
+        if self._process != os.getpid():  # a forked child has none of its parent's threads
+            self._process, self._asked = os.getpid(), set(self._answers)
+        settled = True
+        for model in models:
+            if not isinstance(model, str):
+                continue
+            key = (provider, model.strip().lower())
+            price = self._answers.get(key)
+            if price is not None:
+                return price, settled
+            settled = settled and not self._pending(key)
+        return None, settled
+
+    def _pending(self, key: tuple[str, str]) -> bool:
+        if key not in self._asked and len(self._asked) < _ASKED:
+            self._asked.add(key)
+            try:
+                Thread(target=self._ask, args=key, name="otel-embed-prices", daemon=True).start()
+            except RuntimeError:  # the interpreter is shutting down
+                return False
+        return key in self._asked and key not in self._answers
+
+    def _ask(self, provider: str, model: str) -> None:
+        price = None
+        with Guard("look up a price in genai-prices"):
+            price = _from_genai_prices(provider, model)
+        self._answers[provider, model] = price
+
+
+_GENAI_PRICES = {
+    "aws.bedrock": "aws",
+    "gcp.gemini": "google",
+    "gcp.vertex_ai": "google",
+    "mistral_ai": "mistral",
+    "voyage": "voyageai",
+    "x_ai": "x-ai",
+}
+"""Our names of providers in the library's, where they differ."""
+
+
+def _from_genai_prices(provider: str, model: str) -> Price | None:
+    name = _GENAI_PRICES.get(provider, provider)
+    try:
+        library = import_module("genai_prices")
+        answer = library.calc_price(library.Usage(input_tokens=1_000_000), model, provider_id=name)
+    except (ImportError, LookupError):
+        return None
+    # It takes a provider whose name contains another's for that one, and knows chat models too.
+    if answer.provider.id != name or answer.model_price.output_mtok:
+        return None
+    try:
+        usd = _exact("usd_per_million_tokens", answer.input_price)
+    except _Refused:
+        return None
+    version = getattr(library, "__version__", "")
+    return Price(usd, "tokens", "table", "https://github.com/pydantic/genai-prices", f"genai-prices {version}".strip())

@@ -116,7 +116,7 @@ def _read(name: str, path: Path) -> Any:
 
 def tiktoken_pattern(name: str) -> str:
     """How an encoding cuts text before it merges bytes, as tiktoken has it."""
-    from tiktoken_ext import openai_public
+    from tiktoken_ext import openai_public  # type: ignore[import-untyped]
 
     if name != "cl100k_base":
         raise ValueError(f"no pattern is known for the encoding {name!r}")

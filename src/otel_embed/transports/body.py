@@ -25,7 +25,7 @@ def watch(response: Any, exchange: OpenExchange) -> None:
     """Close the exchange when the body has been read, has failed or is given up."""
     exchange.body_open = True
     encoded = "content-encoding" in response.headers
-    response.stream = _class(type(response.stream))(response.stream, exchange, None if encoded else response.extensions)
+    response.stream = _class(response.stream.__class__)(response.stream, exchange, None if encoded else response.extensions)
     read, aread = response.read, response.aread
 
     def read_and_close() -> Any:
@@ -56,7 +56,7 @@ def _hold(response: Any, exchange: OpenExchange) -> None:
 
 
 @lru_cache(maxsize=32)
-def _class(kind: type) -> Any:
+def _class(kind: Any) -> Any:
     bases = tuple(base for base in kind.__mro__ if base.__name__ in ("SyncByteStream", "AsyncByteStream"))
     return type("WatchedStream", (_Watched, *bases), {})
 

@@ -1,0 +1,31 @@
+# `make demo` and `make test` do all their own set-up, in .venv, with any Python from 3.11 on.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint clean
+
+demo: .venv/demo
+	$(BIN)/otel-embed run --html build/report.html -- $(BIN)/python examples/rag_ingest/app.py
+
+test: .venv/nox
+	$(BIN)/nox
+
+lint: .venv/nox
+	$(BIN)/nox -s lint
+
+.venv/pip:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	mkdir -p build
+	touch $@
+
+.venv/demo: .venv/pip pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable . --group demo
+	touch $@
+
+.venv/nox: .venv/pip
+	$(BIN)/python -m pip install --quiet "nox>=2025.5"
+	touch $@
+
+clean:
+	rm -rf .venv .nox build dist

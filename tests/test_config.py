@@ -1,0 +1,53 @@
+"""Bad settings give one clear warning each, and the application runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from otel_embed.config import Config
+from otel_embed.pricing.prices import Prices
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("OTEL_EMBED_SEMCONV", "newest", "latest, legacy, both"),
+        ("OTEL_EMBED_DAILY_BUDGET_USD", "-3", "a number, 0 or more"),
+        ("OTEL_EMBED_SLOW_CALL_MS", "fast", "a number, 0 or more"),
+        ("OTEL_EMBED_STAGE_SPANS", "often", "slow, always, never"),
+        ("OTEL_EMBED_TOKEN_COUNTING", "exact", "auto, tiktoken, estimate, off"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: str, allowed: str) -> None:
+    warnings: list[str] = []
+    assert Config.from_environment(warnings.append, {name: value}) == Config()
+    (warning,) = warnings
+    assert name in warning and repr(value) in warning and allowed in warning
+
+
+def test_an_unknown_option_is_refused() -> None:
+    with pytest.raises(TypeError, match="no setting colour"):
+        Config().with_options({"colour": "blue"})
+
+
+def test_a_missing_price_file_is_one_warning_and_the_table_stays(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    prices = Prices.load(str(tmp_path / "none.toml"), warnings.append)
+    assert len(warnings) == 1 and "OTEL_EMBED_PRICES" in warnings[0] and "none.toml" in warnings[0]
+    assert prices.find("openai", "text-embedding-3-small")
+
+
+def test_a_malformed_row_is_left_out_and_the_others_count(tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text(
+        '[[price]]\nprovider = "openai"\nmodel = "a"\nusd_per_million_tokens = -1\n'
+        '[[price]]\nprovider = "openai"\nmodel = "text-embedding-3-small"\nusd_per_million_tokens = 0.01\n'
+    )
+    warnings: list[str] = []
+    prices = Prices.load(str(file), warnings.append)
+    (warning,) = warnings
+    assert "OTEL_EMBED_PRICES" in warning and "row 1" in warning and "from 0 to 5" in warning
+    price = prices.find("openai", "text-embedding-3-small")
+    assert price is not None and (price.usd_per_million, price.source) == (0.01, "user")

@@ -1,0 +1,119 @@
+"""LangChain's embedders over the real openai client, with and without a cache, and embedders of one's own."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import cloudpickle
+import pytest
+from conftest import Telemetry, run
+from fakes.openai_server import OpenAIServer
+from langchain_classic.embeddings import CacheBackedEmbeddings
+from langchain_core.embeddings import Embeddings
+from langchain_core.stores import InMemoryByteStore
+from langchain_openai import OpenAIEmbeddings
+
+SMALL = "text-embedding-3-small"
+
+
+def embedder(server: OpenAIServer) -> OpenAIEmbeddings:
+    return OpenAIEmbeddings(model=SMALL, base_url=server.url, api_key="x", check_embedding_ctx_length=False)
+
+
+def cached(server: OpenAIServer, **options: Any) -> CacheBackedEmbeddings:
+    store = InMemoryByteStore()
+    return CacheBackedEmbeddings.from_bytes_store(embedder(server), store, namespace="n", key_encoder="sha256", **options)
+
+
+class Handmade(Embeddings):
+    """An embedder of the application's own."""
+
+    model = "mine"
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [[float(len(text))] * 3 for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+
+def test_a_cache_in_front_counts_hits_and_misses_by_input(telemetry: Telemetry, server: OpenAIServer) -> None:
+    it = cached(server)
+    it.embed_documents(["one two", "three"])
+    it.embed_documents(["one two", "three", "four"])
+    run(it.aembed_documents(["four"]))
+    assert telemetry.total("otel_embed.cache.lookups", otel_embed__cache__outcome="hit") == 3
+    assert telemetry.total("otel_embed.cache.lookups", otel_embed__cache__outcome="miss") == 3
+    first, partial, full = [span for span in telemetry.spans() if span.name.endswith("CacheBackedEmbeddings")]
+    assert [first.attributes["otel_embed.cache.hits"], first.attributes["otel_embed.cache.misses"]] == [0, 2]
+    assert [partial.attributes["otel_embed.cache.hits"], partial.attributes["otel_embed.cache.misses"]] == [2, 1]
+    assert full.attributes["otel_embed.cache.hits"] == 1 and full.attributes["otel_embed.saved.tokens"] > 0
+    assert {"otel_embed.stage.cache_lookup.duration", "otel_embed.stage.cache_write.duration"} <= set(first.attributes)
+    assert first.attributes["otel_embed.cache.store"] == "InMemoryByteStore"
+
+
+def test_tokens_and_cost_stand_on_the_call_that_is_billed_and_nowhere_else(telemetry: Telemetry, server: OpenAIServer) -> None:
+    cached(server).embed_documents(["one two", "three"])
+    carrying = [span.name for span in telemetry.spans() if "gen_ai.usage.input_tokens" in span.attributes]
+    assert carrying == [f"embeddings {SMALL}"]
+    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens[SMALL]
+    parents = {span.context.span_id: span for span in telemetry.spans()}
+    (leaf,) = telemetry.spans(f"embeddings {SMALL}")
+    assert parents[leaf.parent.span_id].name == "embed_documents OpenAIEmbeddings"
+
+
+def test_queries_are_cached_only_where_the_application_says_so(telemetry: Telemetry, server: OpenAIServer) -> None:
+    plain, caching = cached(server), cached(server, query_embedding_cache=True)
+    plain.embed_query("one")
+    assert telemetry.total("otel_embed.cache.lookups") == 0
+    caching.embed_query("one"), caching.embed_query("one")
+    assert telemetry.total("otel_embed.cache.lookups", otel_embed__cache__outcome="hit") == 1
+
+
+def test_an_embedder_of_ones_own_is_seen_and_its_tokens_are_an_estimate(telemetry: Telemetry) -> None:
+    Handmade().embed_query("12345678")
+    (span,) = telemetry.spans()
+    assert span.name == "embed_query Handmade"
+    assert span.attributes["gen_ai.usage.input_tokens"] == 2 and span.attributes["otel_embed.usage.source"] == "estimated"
+    assert span.attributes["gen_ai.embeddings.dimension.count"] == 3
+    assert "otel_embed.cost.usd" not in span.attributes
+
+
+def test_async_methods_that_fall_back_to_sync_ones_are_one_call(telemetry: Telemetry) -> None:
+    assert run(Handmade().aembed_documents(["a", "b"])) == [[1.0] * 3] * 2
+    assert [span.name for span in telemetry.spans()] == ["embed_documents Handmade"]
+
+
+def test_a_class_defined_before_or_after_is_seen_alike(telemetry: Telemetry) -> None:
+    class Later(Handmade):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            return super().embed_documents(texts)
+
+    assert Later().embed_documents(["a"]) == [[1.0] * 3]
+    assert [span.name for span in telemetry.spans()] == ["embed_documents Later"]
+
+
+def test_embedders_pickle_by_name_and_by_value(telemetry: Telemetry) -> None:
+    assert pickle.loads(pickle.dumps(Handmade())).embed_query("abc") == [3.0] * 3
+
+    class Local(Handmade):
+        def embed_query(self, text: str) -> list[float]:
+            return [0.5]
+
+    copy = cloudpickle.loads(cloudpickle.dumps(Local()))
+    telemetry.exporter.clear()
+    assert copy.embed_query("abc") == [0.5]
+    assert len(telemetry.spans()) == 1
+
+
+def test_a_failing_embedder_fails_as_without_us(telemetry: Telemetry) -> None:
+    class Failing(Handmade):
+        def embed_query(self, text: str) -> list[float]:
+            raise LookupError(text)
+
+    with pytest.raises(LookupError, match="secret"):
+        Failing().embed_query("secret")
+    (span,) = telemetry.spans("embed_query Failing")
+    assert span.attributes["error.type"] == "LookupError"
+    assert "secret" not in str(dict(span.attributes)) and not span.events
