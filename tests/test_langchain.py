@@ -57,7 +57,7 @@ def test_tokens_and_cost_stand_on_the_call_that_is_billed_and_nowhere_else(telem
     cached(server).embed_documents(["one two", "three"])
     carrying = [span.name for span in telemetry.spans() if "gen_ai.usage.input_tokens" in span.attributes]
     assert carrying == [f"embeddings {SMALL}"]
-    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens[SMALL]
+    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.by_model[SMALL].tokens
     parents = {span.context.span_id: span for span in telemetry.spans()}
     (leaf,) = telemetry.spans(f"embeddings {SMALL}")
     assert parents[leaf.parent.span_id].name == "embed_documents OpenAIEmbeddings"

@@ -40,13 +40,13 @@ def test_two_thousand_mixed_calls_equal_the_bill(telemetry: Telemetry, server: O
             list(pool.map(lambda n: carried(_quiet, works[n % 4], n), range(CALLS - 200)))
         run(_concurrent(server))
     for model, price in PICODOLLARS.items():
-        billed = server.billed.tokens[model]
+        billed = server.billed.by_model[model].tokens
         assert billed > 0
         assert telemetry.total(
             "gen_ai.client.embeddings.operation.input_tokens", gen_ai__request__model=model
         ) == billed
         assert telemetry.total("otel_embed.cost", gen_ai__request__model=model) == billed * price / 1e12
-    total = sum(server.billed.tokens.values())
+    total = server.billed.tokens
     assert (usage.tokens, otel_embed.summary().tokens) == (total, total)
     assert usage.estimated_tokens == 0
 
@@ -103,7 +103,7 @@ def test_a_client_that_fans_out_over_threads_is_one_bill(telemetry: Telemetry, s
             return self.embed_documents([text])[0]
 
     FansOut().embed_documents(["one two", "three", "four five six"])
-    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens[SMALL] == 6
+    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.by_model[SMALL].tokens == 6
     (parent,) = telemetry.spans("embed_documents FansOut")
     assert {span.parent.span_id for span in telemetry.spans(f"embeddings {SMALL}")} == {parent.context.span_id}
     stages = [value for name, value in parent.attributes.items() if name.startswith("otel_embed.stage.")]

@@ -7,9 +7,11 @@ import os
 from collections.abc import Collection, Iterable
 from importlib.metadata import entry_points
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+from opentelemetry.metrics import MeterProvider
 
 from otel_embed import __version__
 from otel_embed.config import Config
@@ -51,8 +53,8 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         # An exception from here on would stop every other instrumentation too.
         with Guard("instrument"):
             tracer = trace.get_tracer("otel_embed", __version__, tracers, schema_url=_SCHEMA_URL)
-            meter = metrics.get_meter("otel_embed", __version__, meters, schema_url=_SCHEMA_URL)
-            self.recorder = CallRecorder(tracer, meter, config, Pricing.configured(config, _logger.warning))
+            self.recorder = _recorder(meters or metrics.get_meter_provider())
+            self.recorder.configure(tracer, config, Pricing.configured(config, _logger.warning))
             self._patches = Patches(self.recorder)
             self._patches.install(_enabled(config))
             if config.report_dir is not None:
@@ -64,6 +66,17 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 self._patches.remove()
             if self.recorder is not None:
                 self.recorder.settle()
+
+
+_recorders: WeakKeyDictionary[MeterProvider, CallRecorder] = WeakKeyDictionary()
+
+
+def _recorder(meters: MeterProvider) -> CallRecorder:
+    recorder = _recorders.get(meters)
+    if recorder is None:
+        meter = metrics.get_meter("otel_embed", __version__, meters, schema_url=_SCHEMA_URL)
+        recorder = _recorders[meters] = CallRecorder(meter)
+    return recorder
 
 
 def _enabled(config: Config) -> Iterable[Provider]:

@@ -171,7 +171,7 @@ def _on_subclass(base: type, then: Callable[[type], None]) -> Callable[[], None]
     before = vars(base).get("__init_subclass__")
     seeing = Guard(f"see a new subclass of {base.__name__}")
 
-    def init_subclass(cls: Any, **options: Any) -> None:
+    def init_subclass(cls: Any, /, **options: Any) -> Any:
         if before is None:
             cast(Any, super(base, cls)).__init_subclass__(**options)
         else:

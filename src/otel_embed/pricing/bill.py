@@ -28,7 +28,7 @@ class Pricing:
     @classmethod
     def configured(cls, config: Config, warn: Callable[[str], None]) -> Pricing:
         counter = TokenCounter(config.token_counting, fetch=config.token_fetch, timeout=config.token_fetch_timeout)
-        return cls(Prices.load(config.prices, warn), counter)
+        return cls(Prices.load(config.prices, warn, extra=True), counter)
 
     def count(self, request: Request) -> Usage | None:
         """The tokens of inputs whose provider does not report them; None where they are not to be counted."""

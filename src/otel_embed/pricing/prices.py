@@ -31,7 +31,8 @@ class Price(NamedTuple):
     url: str
     """The page that says so; empty where a user's row names none."""
     checked: str
-    """The day (ISO 8601) on which the page last said so; "" where a user's row has none, a version where a library says so."""
+    """The day (ISO 8601) on which the page last said so; empty where a user's row has none, a version where a library
+    says so."""
 
     @property
     def picodollars(self) -> int:
@@ -68,7 +69,10 @@ _PRICES: dict[str, _Field] = {
     "usd_per_image": _Field("images", 1_000_000, Decimal("0.1")),
 }
 _FIELDS = ("provider", "model", "aliases", *_PRICES, "source", "checked")
-_FORM = f"A row is a [[price]] with provider, model and a price ({', '.join(_PRICES)}); aliases, source and checked may follow."
+_FORM = (
+    f"A row is a [[price]] with provider, model and one price or more of {', '.join(_PRICES)}; "
+    "it may have aliases, source and checked."
+)
 _FILE_LIMIT = 1_000_000
 _REMEMBERED = 4096
 _ASKED = 256

@@ -33,27 +33,14 @@ class MetricReport:
     """Histograms and observed sums on one meter; ``settle`` counts what is not counted yet."""
 
     def __init__(
-        self,
-        meter: Meter,
-        semconv: Semconv,
-        totals: Totals,
-        pending: PendingInputs,
-        budget: Budget,
-        settle: Callable[[], None],
+        self, meter: Meter, totals: Totals, pending: PendingInputs, budget: Budget, settle: Callable[[], None]
     ) -> None:
+        self._meter = meter
         self._settle = settle
         self._totals = totals
         self._attributes: dict[Key, Attributes] = {}
-        self._durations: list[Histogram] = []
-        self._tokens: list[Histogram] = []
-        self._legacy_tokens: list[Histogram] = []
-        if semconv in ("latest", "both"):
-            self._durations.append(_histogram(meter, names.DURATION))
-            self._tokens.append(_histogram(meter, names.TOKENS))
-        if semconv in ("legacy", "both"):
-            self._durations.append(_histogram(meter, names.LEGACY_DURATION))
-            self._legacy_tokens.append(_histogram(meter, names.LEGACY_TOKENS))
         self._framework = _histogram(meter, names.FRAMEWORK_DURATION)
+        self.choose("latest")
         self._observe(meter.create_observable_counter, names.SPEND, _spend)
         self._observe(meter.create_observable_counter, names.UNPRICED, _unpriced)
         self._observe(meter.create_observable_counter, names.INPUTS, _inputs)
@@ -68,6 +55,14 @@ class MetricReport:
         self._observe(meter.create_observable_gauge, names.BUDGET_LIMIT, lambda _: _limit(budget))
         self._observe(meter.create_observable_gauge, names.BUDGET_SPENT, lambda _: _spent(budget))
         self._observe(meter.create_observable_counter, names.DROPPED, lambda _: _dropped())
+
+    def choose(self, semconv: Semconv) -> None:
+        """Emit the metrics of this state of the convention from now on."""
+        latest, legacy = semconv in ("latest", "both"), semconv in ("legacy", "both")
+        chosen = [(latest, names.DURATION), (legacy, names.LEGACY_DURATION)]
+        self._durations = [_histogram(self._meter, instrument) for wanted, instrument in chosen if wanted]
+        self._tokens = [_histogram(self._meter, names.TOKENS)] if latest else []
+        self._legacy_tokens = [_histogram(self._meter, names.LEGACY_TOKENS)] if legacy else []
 
     def _observe(
         self, create: Callable[..., object], instrument: Instrument, read: Callable[[list[Series]], Sums]

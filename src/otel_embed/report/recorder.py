@@ -38,19 +38,27 @@ _TRACKING, _FREEZING = Guard("track a call"), Guard("record the metrics of a cal
 
 
 class CallRecorder:
-    def __init__(self, tracer: Tracer, meter: Meter, config: Config, pricing: Pricing) -> None:
+    """Counts and reports calls. There is one for a meter, however often otel_embed is switched on and off.
+
+    A meter knows an observed counter's name once, and its sums must not begin anew.
+    """
+
+    def __init__(self, meter: Meter) -> None:
         self.totals = Totals()
         self.slowest = Slowest()
         self._pending = PendingInputs()
-        self._budget = Budget(config.daily_budget_usd)
-        self._pricing = pricing
-        self._spans = SpanReport(tracer, config)
-        self._log: Callable[[EmbeddingCall], None] | None = None if config.log == "off" else LogReport(config.log)
+        self._budget = Budget(None)
         self._finished: deque[OpenCall] = deque()
         self._settling = threading.Lock()
-        self._metrics = MetricReport(
-            meter, config.semconv, self.totals, self._pending, self._budget, self.settle
-        )  # fmt: skip
+        self._metrics = MetricReport(meter, self.totals, self._pending, self._budget, self.settle)
+
+    def configure(self, tracer: Tracer, config: Config, pricing: Pricing) -> None:
+        """Report as these settings say from now on."""
+        self._spans = SpanReport(tracer, config)
+        self._pricing = pricing
+        self._budget.limit = config.daily_budget_usd
+        self._log: Callable[[EmbeddingCall], None] | None = None if config.log == "off" else LogReport(config.log)
+        self._metrics.choose(config.semconv)
 
     def begin(self, call: OpenCall, around: Context) -> Context:
         self._pending.begin(call)
