@@ -23,8 +23,8 @@ from otel_embed.transports import body, httpx
 
 MODULES = [exchange, failure, headers, observe, stages, timeline, wrapping, bill, prices, tokens, budget, coexist, log,
            metrics, pending, recorder, slowest, spans, totals, track, body, httpx]  # fmt: skip
-TRUSTED = {"around", "trace"}
-"""The wrappers: with ``Guard``, all that may not fail."""
+TRUSTED = {"_Watched": {"__iter__", "__aiter__", "close", "aclose"}}
+"""What the application itself runs through: with ``Guard`` and the wrapped functions, all that may not fail."""
 NOT_DURING_A_CALL = {"__repr__", "__reduce__", "__enter__", "__exit__", "__del__", "__getattr__", "seconds", "end"}
 
 
@@ -34,7 +34,7 @@ def functions(module: ModuleType) -> Iterator[tuple[Any, str]]:
             yield module, name
         elif inspect.isclass(value) and value.__module__ == module.__name__ and not issubclass(value, tuple):
             for method, found in vars(value).items():
-                if isinstance(found, FunctionType) and method not in NOT_DURING_A_CALL and method not in TRUSTED:
+                if isinstance(found, FunctionType) and method not in NOT_DURING_A_CALL and method not in TRUSTED.get(name, ()):
                     yield value, method
 
 

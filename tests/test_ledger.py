@@ -30,7 +30,7 @@ def test_two_thousand_mixed_calls_equal_the_bill(telemetry: Telemetry, server: O
     with otel_embed.track() as usage, openai.OpenAI(base_url=server.url, api_key="x", max_retries=3) as client:
         cached = _cached(server)
         works: list[Callable[[int], Any]] = [
-            lambda n: client.embeddings.create(model=(SMALL, LARGE)[n % 2], input=["one two"] * (n % 5 + 1), dimensions=8),
+            lambda n: client.embeddings.create(model=(SMALL, LARGE)[n // 4 % 2], input=["one two"] * (n % 5 + 1), dimensions=8),
             lambda n: client.embeddings.with_raw_response.create(model=SMALL, input=f"raw {n}", dimensions=8),
             lambda n: cached.embed_documents([f"document {n % 97}", f"document {n % 53}"]),
             lambda n: _embedder(server).embed_query(f"query {n}"),

@@ -166,6 +166,14 @@ def test_a_streamed_body_that_nobody_reads_has_no_reported_usage(telemetry: Tele
     assert span.attributes["otel_embed.usage.source"] == "estimated"
 
 
+def test_a_body_that_breaks_off_is_a_network_failure(telemetry: Telemetry, server: OpenAIServer) -> None:
+    server.script([Fault(drop="body")])
+    with client(server, max_retries=0) as it, pytest.raises(openai.APIConnectionError):
+        it.embeddings.create(model=SMALL, input="one")
+    (span,) = telemetry.spans(f"embeddings {SMALL}")
+    assert span.attributes["otel_embed.error.cause"] == "network"
+
+
 @pytest.mark.parametrize("usage", [{"prompt_tokens": 0, "total_tokens": 0}])
 def test_usage_of_zero_means_that_the_server_does_not_count(telemetry: Telemetry, server: OpenAIServer, usage: dict[str, int]) -> None:
     server.script([Fault(usage=usage)])

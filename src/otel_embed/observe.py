@@ -187,7 +187,8 @@ class OpenCall:
     def _failed_status(self) -> int | None:
         """The status of the last answer, where that answer was an error."""
         answers = [lane for lane in self._lanes if isinstance(lane, OpenExchange)]
-        return answers[-1].status if answers and answers[-1].failed else None
+        status = answers[-1].status if answers else None
+        return status if status is not None and status >= 400 else None
 
     def _ended_below(self, call: OpenCall, record: EmbeddingCall) -> None:
         lane = Lane(call.start, "other", own=False)

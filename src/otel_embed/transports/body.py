@@ -70,44 +70,46 @@ class _Watched:
     def __iter__(self) -> Iterator[bytes]:
         try:
             for chunk in self._stream:
-                self._remember(chunk)
+                with _WATCHING:
+                    self._remember(chunk)
                 yield chunk
         except Exception as error:
-            self._close(error)
+            with _WATCHING:
+                self._exchange.close(error)
             raise
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for chunk in self._stream:
-                self._remember(chunk)
+                with _WATCHING:
+                    self._remember(chunk)
                 yield chunk
         except Exception as error:
-            self._close(error)
+            with _WATCHING:
+                self._exchange.close(error)
             raise
 
     def close(self) -> None:
         try:
             self._stream.close()
         finally:
-            self._close(None)
+            with _WATCHING:
+                self._exchange.close(None)
 
     async def aclose(self) -> None:
         try:
             await self._stream.aclose()
         finally:
-            self._close(None)
+            with _WATCHING:
+                self._exchange.close(None)
 
     def __del__(self) -> None:
-        self._close(None)  # a response that was dropped without being read or closed
+        with _WATCHING:
+            self._exchange.close(None)  # a response that was dropped without being read or closed
 
     def _remember(self, chunk: bytes) -> None:
         if self._extensions is not None:
-            with _WATCHING:
-                self._extensions[TAIL] = (self._extensions.get(TAIL, b"") + chunk[-_TAIL_BYTES:])[-_TAIL_BYTES:]
-
-    def _close(self, error: BaseException | None) -> None:
-        with _WATCHING:
-            self._exchange.close(error)
+            self._extensions[TAIL] = (self._extensions.get(TAIL, b"") + chunk[-_TAIL_BYTES:])[-_TAIL_BYTES:]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_stream"], name)
