@@ -10,6 +10,7 @@ from otel_embed.failure import qualified_name
 from otel_embed.record import Attempt, Server, Stage
 from otel_embed.timeline import Exchange
 
+
 class OpenExchange(Exchange):
     """An exchange in flight: the transport marks when its stage changes, and says how it ended."""
 

@@ -66,7 +66,7 @@ class CallSite:
 
     def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenCall | None:
         around = context.get_current()
-        if _SUPPRESSED in around and around[_SUPPRESSED]:
+        if around.get(_SUPPRESSED):
             return None
         parent: OpenCall | None = around.get(OPEN_CALL)  # type: ignore[assignment]
         if parent is not None:

@@ -45,7 +45,7 @@ class OpenStage:
                     self._call.looked_up(lookup)
 
 
-class stage:  # noqa: N801 - used as a word: ``with stage("tokenize"):``
+class stage:
     """Time a block of the application's own code as a stage of the embedding call around it.
 
     Outside an embedding call the block just runs. ``name`` is one of ``otel_embed.record.STAGES``;

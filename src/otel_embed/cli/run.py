@@ -46,7 +46,7 @@ def command(
         if not no_report:
             _print(finished)
         output.write(finished.summary, json_file, html_file)
-    except Exception as error:  # noqa: BLE001  The program has run: its exit code matters more than our report.
+    except Exception as error:
         click.echo(f"otel-embed: the report could not be made: {type(error).__name__}: {error}", err=True)
     ctx.exit(finished.summary.exit_code or 0)
 

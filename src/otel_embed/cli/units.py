@@ -12,7 +12,7 @@ def seconds(value: float | None) -> str:
     if value <= 0:
         return "0 s"
     for factor, unit in ((1e9, "ns"), (1e6, "µs"), (1e3, "ms"), (1.0, "s")):
-        if value * factor < 999.5 and unit != "s" or unit == "s" and value < 99.95:
+        if (value * factor < 999.5 and unit != "s") or (unit == "s" and value < 99.95):
             return f"{_three_digits(value * factor)} {unit}"
     minutes, rest = divmod(round(value), 60)
     if value < 3599.5:

@@ -12,7 +12,6 @@ from otel_embed.pricing.tokens import CHARACTERS_PER_TOKEN, Calibration, TokenCo
 from otel_embed.provider import Lookup
 from otel_embed.record import CacheOutcome, Cost, Request, Usage
 
-
 _MAX_LEARNED = 1000
 
 

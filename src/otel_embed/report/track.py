@@ -79,7 +79,7 @@ class TrackedUsage:
         )
 
 
-class track:  # noqa: N801 - used as a word: ``with track() as usage:``
+class track:
     """Add up the embedding calls of a block: ``with otel_embed.track() as usage: ...``.
 
     Blocks nest, and each sees only the calls of its own thread or task and of those it starts with
