@@ -22,9 +22,26 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "providers": (*CORE, "otel_embed.providers"),
     "frameworks": (*CORE, "otel_embed.frameworks"),
     "transports": (*CORE, "otel_embed.transports", "otel_embed.observe", "otel_embed.exchange", "otel_embed.guard"),
-    "pricing": (*CORE, "otel_embed.pricing", "otel_embed.config", "otel_embed.observe", "otel_embed.environment_variables", "otel_embed.guard"),
+    "pricing": (
+        *CORE,
+        "otel_embed.pricing",
+        "otel_embed.config",
+        "otel_embed.observe",
+        "otel_embed.environment_variables",
+        "otel_embed.guard",
+    ),
 }
-LIBRARIES = ("openai", "httpx", "httpx2", "langchain", "langchain_core", "langchain_openai", "rich", "click", "tiktoken")
+LIBRARIES = (
+    "openai",
+    "httpx",
+    "httpx2",
+    "langchain",
+    "langchain_core",
+    "langchain_openai",
+    "rich",
+    "click",
+    "tiktoken",
+)
 
 
 def imports(path: Path, top: bool = False) -> Iterator[str]:

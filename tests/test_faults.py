@@ -34,7 +34,11 @@ def functions(module: ModuleType) -> Iterator[tuple[Any, str]]:
             yield module, name
         elif inspect.isclass(value) and value.__module__ == module.__name__ and not issubclass(value, tuple):
             for method, found in vars(value).items():
-                if isinstance(found, FunctionType) and method not in NOT_DURING_A_CALL and method not in TRUSTED.get(name, ()):
+                if (
+                    isinstance(found, FunctionType)
+                    and method not in NOT_DURING_A_CALL
+                    and method not in TRUSTED.get(name, ())
+                ):
                     yield value, method
 
 
@@ -55,7 +59,9 @@ def application(server: OpenAIServer) -> list[object]:
             seen.append((type(error), str(error)))
         with client.embeddings.with_streaming_response.create(model="text-embedding-3-small", input="three") as answer:
             seen.append(answer.parse().model_dump())
-        lc = OpenAIEmbeddings(model="text-embedding-3-small", base_url=server.url, api_key="x", check_embedding_ctx_length=False)
+        lc = OpenAIEmbeddings(
+            model="text-embedding-3-small", base_url=server.url, api_key="x", check_embedding_ctx_length=False
+        )
         it = CacheBackedEmbeddings.from_bytes_store(lc, InMemoryByteStore(), namespace="n", key_encoder="sha256")
         seen += [it.embed_documents(["one", "two"]), it.embed_documents(["one", "three"]), it.embed_query("q")]
     return seen

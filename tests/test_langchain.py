@@ -23,7 +23,9 @@ def embedder(server: OpenAIServer) -> OpenAIEmbeddings:
 
 def cached(server: OpenAIServer, **options: Any) -> CacheBackedEmbeddings:
     store = InMemoryByteStore()
-    return CacheBackedEmbeddings.from_bytes_store(embedder(server), store, namespace="n", key_encoder="sha256", **options)
+    return CacheBackedEmbeddings.from_bytes_store(
+        embedder(server), store, namespace="n", key_encoder="sha256", **options
+    )
 
 
 class Handmade(Embeddings):
@@ -53,7 +55,9 @@ def test_a_cache_in_front_counts_hits_and_misses_by_input(telemetry: Telemetry, 
     assert first.attributes["otel_embed.cache.store"] == "InMemoryByteStore"
 
 
-def test_tokens_and_cost_stand_on_the_call_that_is_billed_and_nowhere_else(telemetry: Telemetry, server: OpenAIServer) -> None:
+def test_tokens_and_cost_stand_on_the_call_that_is_billed_and_nowhere_else(
+    telemetry: Telemetry, server: OpenAIServer
+) -> None:
     cached(server).embed_documents(["one two", "three"])
     carrying = [span.name for span in telemetry.spans() if "gen_ai.usage.input_tokens" in span.attributes]
     assert carrying == [f"embeddings {SMALL}"]
@@ -75,7 +79,9 @@ def test_an_embedder_of_ones_own_is_seen_and_its_tokens_are_an_estimate(telemetr
     Handmade().embed_query("12345678")
     (span,) = telemetry.spans()
     assert span.name == "embed_query Handmade"
-    assert span.attributes["gen_ai.usage.input_tokens"] == 2 and span.attributes["otel_embed.usage.source"] == "estimated"
+    assert (
+        span.attributes["gen_ai.usage.input_tokens"] == 2 and span.attributes["otel_embed.usage.source"] == "estimated"
+    )
     assert span.attributes["gen_ai.embeddings.dimension.count"] == 3
     assert "otel_embed.cost.usd" not in span.attributes
 

@@ -30,7 +30,9 @@ def test_two_thousand_mixed_calls_equal_the_bill(telemetry: Telemetry, server: O
     with otel_embed.track() as usage, openai.OpenAI(base_url=server.url, api_key="x", max_retries=3) as client:
         cached = _cached(server)
         works: list[Callable[[int], Any]] = [
-            lambda n: client.embeddings.create(model=(SMALL, LARGE)[n // 4 % 2], input=["one two"] * (n % 5 + 1), dimensions=8),
+            lambda n: client.embeddings.create(
+                model=(SMALL, LARGE)[n // 4 % 2], input=["one two"] * (n % 5 + 1), dimensions=8
+            ),
             lambda n: client.embeddings.with_raw_response.create(model=SMALL, input=f"raw {n}", dimensions=8),
             lambda n: cached.embed_documents([f"document {n % 97}", f"document {n % 53}"]),
             lambda n: _embedder(server).embed_query(f"query {n}"),
@@ -42,9 +44,9 @@ def test_two_thousand_mixed_calls_equal_the_bill(telemetry: Telemetry, server: O
     for model, price in PICODOLLARS.items():
         billed = server.billed.by_model[model].tokens
         assert billed > 0
-        assert telemetry.total(
-            "gen_ai.client.embeddings.operation.input_tokens", gen_ai__request__model=model
-        ) == billed
+        assert (
+            telemetry.total("gen_ai.client.embeddings.operation.input_tokens", gen_ai__request__model=model) == billed
+        )
         assert telemetry.total("otel_embed.cost", gen_ai__request__model=model) == billed * price / 1e12
     total = server.billed.tokens
     assert (usage.tokens, otel_embed.summary().tokens) == (total, total)
@@ -75,7 +77,9 @@ def _quiet(work: Callable[[int], Any], n: int) -> None:
 
 
 def _embedder(server: OpenAIServer) -> OpenAIEmbeddings:
-    return OpenAIEmbeddings(model=SMALL, base_url=server.url, api_key="x", check_embedding_ctx_length=False, dimensions=8)
+    return OpenAIEmbeddings(
+        model=SMALL, base_url=server.url, api_key="x", check_embedding_ctx_length=False, dimensions=8
+    )
 
 
 def _cached(server: OpenAIServer) -> CacheBackedEmbeddings:
@@ -103,7 +107,9 @@ def test_a_client_that_fans_out_over_threads_is_one_bill(telemetry: Telemetry, s
             return self.embed_documents([text])[0]
 
     FansOut().embed_documents(["one two", "three", "four five six"])
-    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.by_model[SMALL].tokens == 6
+    assert (
+        telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.by_model[SMALL].tokens == 6
+    )
     (parent,) = telemetry.spans("embed_documents FansOut")
     assert {span.parent.span_id for span in telemetry.spans(f"embeddings {SMALL}")} == {parent.context.span_id}
     stages = [value for name, value in parent.attributes.items() if name.startswith("otel_embed.stage.")]

@@ -61,7 +61,9 @@ def test_a_call_is_one_span_with_all_that_is_known(telemetry: Telemetry, server:
     ("content", "inputs", "kind"),
     [("one", 1, "text"), (["one", "two"], 2, "text"), ([1, 2, 3], 1, "tokens"), ([[1, 2], [3]], 2, "tokens")],
 )
-def test_each_kind_of_input_is_counted(telemetry: Telemetry, server: OpenAIServer, content: Any, inputs: int, kind: str) -> None:
+def test_each_kind_of_input_is_counted(
+    telemetry: Telemetry, server: OpenAIServer, content: Any, inputs: int, kind: str
+) -> None:
     embed(server, input=content)
     (span,) = telemetry.spans()
     assert (span.attributes["otel_embed.input.count"], span.attributes["otel_embed.input.kind"]) == (inputs, kind)
@@ -175,11 +177,16 @@ def test_a_body_that_breaks_off_is_a_network_failure(telemetry: Telemetry, serve
 
 
 @pytest.mark.parametrize("usage", [{"prompt_tokens": 0, "total_tokens": 0}])
-def test_usage_of_zero_means_that_the_server_does_not_count(telemetry: Telemetry, server: OpenAIServer, usage: dict[str, int]) -> None:
+def test_usage_of_zero_means_that_the_server_does_not_count(
+    telemetry: Telemetry, server: OpenAIServer, usage: dict[str, int]
+) -> None:
     server.script([Fault(usage=usage)])
     embed(server, input="12345678")
     (span,) = telemetry.spans()
-    assert (span.attributes["gen_ai.usage.input_tokens"], span.attributes["otel_embed.usage.source"]) == (2, "estimated")
+    assert (span.attributes["gen_ai.usage.input_tokens"], span.attributes["otel_embed.usage.source"]) == (
+        2,
+        "estimated",
+    )
 
 
 def test_azure_is_called_azure(telemetry: Telemetry, server: OpenAIServer) -> None:
@@ -232,7 +239,9 @@ def test_an_iterable_that_can_be_walked_once_is_not_walked(telemetry: Telemetry,
     ("latest", {"gen_ai.client.embeddings.duration", "gen_ai.client.embeddings.operation.input_tokens"}),
     ("legacy", {"gen_ai.client.operation.duration", "gen_ai.client.token.usage"}),
 ])  # fmt: skip
-def test_the_convention_can_be_chosen(telemetry: Telemetry, server: OpenAIServer, setting: str, expected: set[str]) -> None:
+def test_the_convention_can_be_chosen(
+    telemetry: Telemetry, server: OpenAIServer, setting: str, expected: set[str]
+) -> None:
     telemetry.instrument(semconv=setting)
     embed(server)
     assert {name for name in telemetry.metrics() if name.startswith("gen_ai.")} == expected

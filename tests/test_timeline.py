@@ -36,7 +36,9 @@ def test_any_nesting_overlap_and_unfinished_lane_gives_a_partition(found: list[L
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50), st.booleans(), st.booleans()), max_size=8))
-def test_the_quick_way_for_lanes_in_sequence_says_what_the_general_way_says(steps: list[tuple[int, int, bool, bool]]) -> None:
+def test_the_quick_way_for_lanes_in_sequence_says_what_the_general_way_says(
+    steps: list[tuple[int, int, bool, bool]],
+) -> None:
     found: list[Lane] = []
     now = 10
     for gap, length, exchange, failed in steps:

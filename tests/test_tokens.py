@@ -34,7 +34,9 @@ def test_a_local_file_is_used_to_count(bpe_file: Path) -> None:
     assert TokenCounter("tiktoken").count(SMALL, ["ab", "abc"], "text") == Usage(3, "counted")
 
 
-def test_without_a_file_text_is_estimated_and_nothing_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_file_text_is_estimated_and_nothing_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("otel_embed.pricing.tokens._folders", lambda: [tmp_path])
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("the network was asked"))
     assert TokenCounter("auto").count(SMALL, "123456789", "text") == Usage(3, "estimated")
@@ -46,7 +48,10 @@ def test_token_ids_are_counted_exactly() -> None:
     assert TokenCounter("auto").count(SMALL, [[1, 2], [3]], "tokens") == Usage(3, "counted")
 
 
-@given(st.one_of(st.none(), st.integers(), st.lists(st.one_of(st.integers(), st.text(), st.none()))), st.sampled_from(["text", None]))
+@given(
+    st.one_of(st.none(), st.integers(), st.lists(st.one_of(st.integers(), st.text(), st.none()))),
+    st.sampled_from(["text", None]),
+)
 def test_what_is_no_text_is_unknown_and_never_raises(content: Any, kind: Any) -> None:
     usage = TokenCounter("estimate").count(SMALL, content, kind)
     assert usage is None or usage.source == "estimated"

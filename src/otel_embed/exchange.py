@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -82,7 +83,7 @@ def retries(exchanges: Sequence[OpenExchange]) -> tuple[str, ...]:
     """What each retry answered to: an exchange is one where the exchange before it failed at the same URL."""
     if len(exchanges) < 2:
         return ()
-    pairs = zip(exchanges, exchanges[1:])
+    pairs = itertools.pairwise(exchanges)
     return tuple(
         [before.error or str(before.status) for before, after in pairs if before.failed and before.url == after.url]
     )

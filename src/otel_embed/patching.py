@@ -29,7 +29,6 @@ _watched: set[str] = set()
 _installed: list[Patches] = []
 
 
-
 class Patches:
     """Everything wrapped on behalf of one recorder."""
 

@@ -39,7 +39,7 @@ class Call(NamedTuple):
     request: Callable[[Arguments], Request]
     reply: Callable[[Any], Reply] = no_reply
     component: Callable[[Arguments], Component] | None = None
-    """For a framework's function: which class of it. Its own ``self.method()`` calls belong to the same call."""
+    """For a framework's function: which class of it. Calls of its own methods belong to the same call."""
     local: bool = False
     """True for a model that runs in this process."""
     subclasses: bool = False
@@ -64,7 +64,7 @@ class Timed(NamedTuple):
     target: str
     stage: Stage
     lookup: Callable[[Arguments, Any, Any], Lookup | None] | None = None
-    """Reads (arguments, result, the object whose call is open): what a cache knew; None where it is no cache of that object."""
+    """Reads (arguments, result, the object whose call is open): what a cache knew; None where it is not that object's."""
     subclasses: bool = False
 
 

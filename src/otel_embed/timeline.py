@@ -8,6 +8,7 @@ was doing, and time that no lane covers is named by where it lies between the ex
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from heapq import heappop, heappush
 from operator import attrgetter
@@ -106,7 +107,7 @@ def _swept(start: int, end: int, lanes: list[Lane]) -> tuple[StageTiming, ...]:
     active: list[tuple[int, int, Stage, bool]] = []  # a heap: the youngest lane first
     timings: list[StageTiming] = []
     upcoming, over = 0, 0
-    for now, then in zip(moments, moments[1:]):
+    for now, then in itertools.pairwise(moments):
         while upcoming < len(pending) and pending[upcoming][0] == now:
             _, finish, order, stage, own = pending[upcoming]
             heappush(active, (-order, finish, stage, own))

@@ -41,9 +41,7 @@ def _query(call: Arguments) -> Request:
 
 def _request(embedder: Any, inputs: int | None, content: Any) -> Request:
     embedder = getattr(embedder, "underlying_embeddings", embedder)
-    return Request(
-        model=_model(embedder), inputs=inputs, kind="text", provider=_provider(embedder), content=content
-    )
+    return Request(model=_model(embedder), inputs=inputs, kind="text", provider=_provider(embedder), content=content)
 
 
 def _model(embedder: Any) -> str | None:

@@ -38,7 +38,9 @@ class Budget:
             passed = max((mark for mark in _WARN_AT if percent >= mark), default=0)
             warn, self._warned = passed > self._warned, max(passed, self._warned)
         if warn:
-            _logger.warning("%d %% of the daily embedding budget of $%g is spent: $%.6f.", passed, self.limit, self.spent())
+            _logger.warning(
+                "%d %% of the daily embedding budget of $%g is spent: $%.6f.", passed, self.limit, self.spent()
+            )
 
     def spent(self) -> float:
         """Dollars spent today."""

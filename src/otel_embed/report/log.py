@@ -26,7 +26,9 @@ class LogReport:
 
 
 def _as_text(call: EmbeddingCall) -> str:
-    where = f"{call.component.method} {call.component.name}" if call.component else f"{call.provider} {call.model or '?'}"
+    where = (
+        f"{call.component.method} {call.component.name}" if call.component else f"{call.provider} {call.model or '?'}"
+    )
     parts = [f"{where}: {1e3 * call.seconds:.1f} ms"]
     if call.inputs is not None:
         parts.append(f"{call.inputs} inputs")
@@ -45,6 +47,10 @@ def _as_text(call: EmbeddingCall) -> str:
 
 
 def _as_json(call: EmbeddingCall) -> str:
-    who = {} if call.component is None else {names.FRAMEWORK: call.component.framework, names.COMPONENT: call.component.name}
+    who = (
+        {}
+        if call.component is None
+        else {names.FRAMEWORK: call.component.framework, names.COMPONENT: call.component.name}
+    )
     whole = {**who, **identity(call.provider, call.request_model, call.server), **attributes(call)}
     return json.dumps({"duration": call.seconds, **whole})

@@ -71,11 +71,9 @@ class MetricReport:
         reading = guard.Guard(f"observe {instrument.name}")
 
         def observe(_: CallbackOptions) -> Iterable[Observation]:
-            observations: list[Observation] = []
             with reading:
                 self._settle()
-                observations = list(_observations(read(self._totals.series())))
-            return observations
+                return list(_observations(read(self._totals.series())))
 
         create(instrument.name, [observe], instrument.unit, instrument.description)
 

@@ -70,12 +70,13 @@ DURATION = Instrument(
     "gen_ai.client.embeddings.duration", "s", "Duration of an embeddings operation, retries included.", _SECONDS
 )
 TOKENS = Instrument(
-    "gen_ai.client.embeddings.operation.input_tokens", "{token}", "Input tokens an embeddings operation billed.", _TOKENS
+    "gen_ai.client.embeddings.operation.input_tokens",
+    "{token}",
+    "Input tokens an embeddings operation billed.",
+    _TOKENS,
 )
 LEGACY_DURATION = Instrument("gen_ai.client.operation.duration", "s", "GenAI operation duration.", _SECONDS)
-LEGACY_TOKENS = Instrument(
-    "gen_ai.client.token.usage", "{token}", "Number of input and output tokens used.", _TOKENS
-)
+LEGACY_TOKENS = Instrument("gen_ai.client.token.usage", "{token}", "Number of input and output tokens used.", _TOKENS)
 FRAMEWORK_DURATION = Instrument(
     "otel_embed.framework.duration", "s", "What the application waited for a framework's embedder.", _FINE_SECONDS
 )
@@ -94,4 +95,6 @@ SAVED_MONEY = Instrument("otel_embed.saved.cost", "{USD}", "Money a cache saved.
 SAVED_INPUT_TOKENS = Instrument("otel_embed.saved.tokens", "{token}", "Tokens a cache saved.")
 BUDGET_LIMIT = Instrument("otel_embed.budget.limit", "{USD}", "The budget of the period.")
 BUDGET_SPENT = Instrument("otel_embed.budget.spent", "{USD}", "Spent by this process in the period.")
-DROPPED = Instrument("otel_embed.dropped", "{failure}", "Failures of otel_embed itself; the application saw none of them.")
+DROPPED = Instrument(
+    "otel_embed.dropped", "{failure}", "Failures of otel_embed itself; the application saw none of them."
+)

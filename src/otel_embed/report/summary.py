@@ -141,7 +141,9 @@ def _caches(series: list[Series]) -> list[dict[str, Any]]:
             "hits": cache.hits,
             "misses": cache.misses,
             "saved_tokens": cache.saved_tokens,
-            "saved_usd": cache.saved_picodollars / PICODOLLARS if cache.saved_picodollars or not cache.unpriced else None,
+            "saved_usd": cache.saved_picodollars / PICODOLLARS
+            if cache.saved_picodollars or not cache.unpriced
+            else None,
         }
         for each in series
         for store, cache in each.caches.items()

@@ -25,7 +25,9 @@ def watch(response: Any, exchange: OpenExchange) -> None:
     """Close the exchange when the body has been read, has failed or is given up."""
     exchange.body_open = True
     encoded = "content-encoding" in response.headers
-    response.stream = _class(response.stream.__class__)(response.stream, exchange, None if encoded else response.extensions)
+    response.stream = _class(response.stream.__class__)(
+        response.stream, exchange, None if encoded else response.extensions
+    )
     read, aread = response.read, response.aread
 
     def read_and_close() -> Any:

@@ -19,7 +19,7 @@ try:
 except ImportError as error:
     _missing = getattr(error, "name", None) or "otel_embed"
 finally:
-    os.environ["PYTHONPATH"] = os.pathsep.join([_here] + _others)
+    os.environ["PYTHONPATH"] = os.pathsep.join([_here, *_others])
 
 try:
     _note = os.path.join(os.environ["OTEL_EMBED_REPORT_DIR"], str(os.getpid()) + ".python")
