@@ -9,7 +9,7 @@ the method is observed on every subclass of the class, those that do not exist y
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, Union
+from typing import Any, NamedTuple, Protocol
 
 from otel_embed.record import Component, Reply, Request, Stage
 
@@ -64,7 +64,7 @@ class Timed(NamedTuple):
     target: str
     stage: Stage
     lookup: Callable[[Arguments, Any, Any], Lookup | None] | None = None
-    """Reads (arguments, result, the object whose call is open): what a cache knew; None where it is not that object's."""
+    """Reads (arguments, result, the object whose call is open): what a cache knew; None for another's."""
     subclasses: bool = False
 
 
@@ -92,7 +92,7 @@ class Submit(NamedTuple):
     carry: Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-Target = Union[Call, Timed, Transport, Submit]
+Target = Call | Timed | Transport | Submit
 
 
 class Provider(NamedTuple):
@@ -100,7 +100,7 @@ class Provider(NamedTuple):
 
     name: str
     requires: str
-    """The distribution and the versions that were tested, as a requirement: ``openai>=1.0,<4``; empty for the standard library."""
+    """The distribution and the versions that were tested, as a requirement: ``openai>=1.0,<4``; "" for Python itself."""
     calls: tuple[Call, ...] = ()
     timed: tuple[Timed, ...] = ()
     transports: tuple[Transport, ...] = ()
