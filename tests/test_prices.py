@@ -203,8 +203,8 @@ def test_rows_lists_what_is_in_force_and_explain_says_why(prices: Prices) -> Non
         "(table, checked 2026-11-24, https://developers.openai.com/api/docs/pricing)"
     )
     assert prices.explain("openai", "text-embedding-4") == (
-        "openai text-embedding-4: unknown; this provider has text-embedding-3-small, text-embedding-3-large, "
-        "text-embedding-ada-002 …; add one with OTEL_EMBED_PRICES"
+        "openai text-embedding-4: unknown; this provider has text-embedding-ada-002, text-embedding-3-small, "
+        "text-embedding-3-large …; add one with OTEL_EMBED_PRICES"
     )
     assert prices.explain("vllm", "bge-m3") == (
         "vllm bge-m3: unknown; no price of this provider is known; add one with OTEL_EMBED_PRICES"

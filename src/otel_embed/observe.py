@@ -11,6 +11,7 @@ threads and tasks carries the call too.
 from __future__ import annotations
 
 import time
+from contextvars import Token
 from typing import Any, Protocol
 
 from opentelemetry import context
@@ -27,6 +28,7 @@ from otel_embed.timeline import Lane, partition
 OPEN_CALL = context.create_key("otel-embed-call")
 _SUPPRESSED = "suppress_instrumentation"  # the key that OpenTelemetry's own instrumentations honour
 _NOTHING_ASKED, _NOTHING_SAID = Request(), Reply()
+_NOWHERE = Context()
 
 
 class Recorder(Protocol):
@@ -96,6 +98,7 @@ class OpenCall:
         "provider",
         "reply",
         "request",
+        "root",
         "scope",
         "site",
         "start",
@@ -111,6 +114,7 @@ class OpenCall:
         self.instance = arguments.instance
         """The object whose method is running, while it runs."""
         self.parent = parent
+        self.root = parent is None
         self.component: Component | None = None
         self.delegated = False
         self.request, self.reply = _NOTHING_ASKED, _NOTHING_SAID
@@ -133,7 +137,7 @@ class OpenCall:
         if parent is not None:
             parent.delegated = True
         self.context = site.recorder.begin(self, around)
-        self._detach = context.attach(self.context)
+        self._detach: Token[Context] | None = context.attach(self.context)
 
     def does_itself(self, site: CallSite, instance: Any) -> bool:
         """True where a framework's object calls another of its own embedding methods to do this call's work."""
@@ -156,7 +160,8 @@ class OpenCall:
     def close(self, result: Any, error: BaseException | None) -> None:
         """The wrapped function is over; a streamed body may still have to come."""
         end = time.perf_counter_ns()
-        context.detach(self._detach)
+        if self._detach is not None:
+            context.detach(self._detach)
         if error is None:
             for lane in self._lanes:
                 if isinstance(lane, OpenExchange) and lane.body_open:
@@ -182,7 +187,9 @@ class OpenCall:
         if self.parent is not None:
             self.parent._ended_below(self, self.record())
         site.recorder.finish(self)
-        self.instance = self.parent = None
+        # What waits to be counted holds nothing of the application's.
+        self.instance = self.parent = self._detach = None
+        self.context = _NOWHERE
 
     def _failed_status(self) -> int | None:
         """The status of the last answer, where that answer was an error."""
@@ -221,7 +228,7 @@ class OpenCall:
             self.component,
             site.call.local,
             self.delegated,
-            self.parent is None,
+            self.root,
             request.model,
             reply.model,
             request.server or (None if last is None else last.server),

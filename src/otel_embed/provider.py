@@ -100,7 +100,7 @@ class Provider(NamedTuple):
 
     name: str
     requires: str
-    """The distribution and the versions that were tested, as a requirement: ``openai>=1.0,<4``; "" for Python itself."""
+    """The distribution and the versions tested, as a requirement: ``openai>=1.0,<4``; "" for Python itself."""
     calls: tuple[Call, ...] = ()
     timed: tuple[Timed, ...] = ()
     transports: tuple[Transport, ...] = ()

@@ -73,16 +73,13 @@ def _inputs(content: Any) -> tuple[int | None, InputKind | None]:
 
 
 def _reply(response: Any) -> Reply:
-    raw = getattr(response, "http_response", None)
-    if raw is not None:
-        return _unparsed(raw)
+    if type(response).__name__.endswith("APIResponse"):  # asked for by with_raw_response or with_streaming_response
+        return _unparsed(response.http_response)
     data, usage = response.data, response.usage
-    return Reply(
-        _text(response.model),
-        len(data) if data else None,
-        _dimensions(data[0].embedding) if data else None,
-        None if usage is None else _tokens(usage.prompt_tokens, getattr(usage, "total_tokens", None)),
-    )
+    tokens = None if usage is None else _tokens(usage.prompt_tokens) or _tokens(getattr(usage, "total_tokens", None))
+    if not data:
+        return Reply(_text(response.model), None, None, tokens)
+    return Reply(_text(response.model), len(data), _dimensions(data[0].embedding), tokens)
 
 
 def _dimensions(vector: Any) -> int | None:
@@ -91,12 +88,9 @@ def _dimensions(vector: Any) -> int | None:
     return len(vector) or None if vector is not None else None
 
 
-def _tokens(*counts: Any) -> int | None:
-    """The first count that is one: some servers report 0 and mean that they do not count."""
-    for count in counts:
-        if isinstance(count, int) and count > 0:
-            return count
-    return None
+def _tokens(count: Any) -> int | None:
+    """A count that is one: some servers report 0 and mean that they do not count."""
+    return count if isinstance(count, int) and count > 0 else None
 
 
 _USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*\})')
@@ -114,7 +108,7 @@ def _unparsed(raw: Any) -> Reply:
     counts = json.loads(usage[1]) if usage else {}
     return Reply(
         model=model[1].decode() if model else None,
-        tokens=_tokens(counts.get("prompt_tokens"), counts.get("total_tokens")),
+        tokens=_tokens(counts.get("prompt_tokens")) or _tokens(counts.get("total_tokens")),
     )
 
 

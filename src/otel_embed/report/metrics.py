@@ -71,9 +71,11 @@ class MetricReport:
         reading = guard.Guard(f"observe {instrument.name}")
 
         def observe(_: CallbackOptions) -> Iterable[Observation]:
+            observations: list[Observation] = []
             with reading:
                 self._settle()
-                return list(_observations(read(self._totals.series())))
+                observations += _observations(read(self._totals.series()))
+            return observations
 
         create(instrument.name, [observe], instrument.unit, instrument.description)
 
