@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test e2e lint clean
 
 demo: .venv/demo
 	$(BIN)/otel-embed run --html build/report.html -- $(BIN)/python examples/rag_ingest/app.py
 
 test: .venv/nox
 	$(BIN)/nox
+
+e2e: .venv/nox
+	$(BIN)/nox -s e2e
 
 lint: .venv/nox
 	$(BIN)/nox -s lint

@@ -8,10 +8,11 @@ from math import ceil
 from otel_embed.config import Config
 from otel_embed.observe import OpenCall
 from otel_embed.pricing.prices import Price, Prices
-from otel_embed.pricing.tokens import CHARACTERS_PER_TOKEN, Calibration, TokenCounter
+from otel_embed.pricing.tokens import Calibration, TokenCounter
 from otel_embed.provider import Lookup
 from otel_embed.record import CacheOutcome, Cost, Request, Usage
 
+_CHARACTERS_PER_TOKEN = 4
 _MAX_LEARNED = 1000
 
 
@@ -47,7 +48,7 @@ class Pricing:
             return CacheOutcome(lookup.store, lookup.hits, lookup.misses)
         tokens = self._calibration.estimate(model or "", lookup.hit_characters)
         if tokens is None:
-            tokens = ceil(lookup.hit_characters / CHARACTERS_PER_TOKEN)
+            tokens = ceil(lookup.hit_characters / _CHARACTERS_PER_TOKEN)
         cost = _cost(self._prices.find(provider, billed_model, model), tokens)
         return CacheOutcome(lookup.store, lookup.hits, lookup.misses, Usage(tokens, "estimated"), cost)
 

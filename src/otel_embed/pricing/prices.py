@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from otel_embed.environment_variables import OTEL_EMBED_PRICES
 from otel_embed.guard import Guard
+from otel_embed.pricing import import_aside
 from otel_embed.record import CostSource
 
 Unit = Literal["tokens", "characters", "image_tokens", "images", "pixels"]
@@ -353,7 +354,7 @@ _GENAI_PRICES = {
 def _from_genai_prices(provider: str, model: str) -> Price | None:
     name = _GENAI_PRICES.get(provider, provider)
     try:
-        library = import_module("genai_prices")
+        library: Any = import_aside("genai_prices")
         answer = library.calc_price(library.Usage(input_tokens=1_000_000), model, provider_id=name)
     except (ImportError, LookupError):
         return None

@@ -12,9 +12,9 @@ import sys
 import tempfile
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha1, sha256
-from importlib import import_module
 from importlib.util import find_spec
 from math import ceil
 from threading import Thread
@@ -22,6 +22,7 @@ from types import FunctionType
 from typing import Any, Literal
 
 from otel_embed.guard import Guard
+from otel_embed.pricing import import_aside
 from otel_embed.record import InputKind, Usage
 
 Mode = Literal["auto", "tiktoken", "estimate", "off"]
@@ -58,8 +59,9 @@ class TokenCounter:
         self._mode = mode
         self._fetch = fetch
         self._timeout = timeout
-        # Kept from the start: litellm puts its own folder into the variable when it is imported.
-        self._caches = [folder for name in _CACHES if (folder := os.environ.get(name))]
+        # Kept from the start: litellm puts its own folder into the variable when it is imported, and tempfile takes a
+        # lock at its first use, which a child forked meanwhile would find taken for ever.
+        self._caches = _caches()
         self._encodings: dict[str, Any] = {}
         self._missing: set[str] = set()
         self._started: dict[tuple[str, int], object] = {}
@@ -120,7 +122,7 @@ class TokenCounter:
         with Guard("load tiktoken's encoding"):
             if self._load(name, self._fetched if self._fetch else self._local) is None and self._fetch:
                 _logger.warning(
-                    "OTEL_EMBED_TOKEN_FETCH: tiktoken's %s could not be fetched; tokens are estimated.", name
+                    "OTEL_EMBED_TOKEN_FETCH: tiktoken's %s could not be fetched, tokens are estimated", name
                 )
 
     def _load(self, name: str, read: _Reader) -> Any:
@@ -130,7 +132,7 @@ class TokenCounter:
             return None
 
     def _local(self, url: str, checksum: str | None) -> bytes:
-        for folder in _folders(self._caches):
+        for folder in (*_caches(), *self._caches, *_bundles()):
             content = _content(_place(folder, url), checksum)
             if content is not None:
                 return content
@@ -140,7 +142,10 @@ class TokenCounter:
         try:
             return self._local(url, checksum)
         except FileNotFoundError:
-            return _download(url, checksum, _folders(self._caches)[0], self._timeout)
+            content = _download(url, checksum, self._timeout)
+        with suppress(OSError):  # nowhere to keep it: it serves this process
+            _keep(content, _place(_cache(), url))
+        return content
 
 
 def prefetch(
@@ -151,13 +156,15 @@ def prefetch(
     For a command: waits up to ``timeout`` seconds a file. Files that are there already are not fetched. Raises
     ``OSError`` for a file that cannot be had or kept, ``ValueError`` for an encoding that tiktoken does not know.
     """
-    folder = cache_dir or _folders(())[0]
     paths: list[str] = []
 
     def read(url: str, checksum: str | None) -> bytes:
-        paths.append(_place(folder, url))
+        paths.append(_place(cache_dir or _cache(), url))
         content = _content(paths[-1], checksum)
-        return _download(url, checksum, folder, timeout) if content is None else content
+        if content is None:
+            content = _download(url, checksum, timeout)
+            _keep(content, paths[-1])
+        return content
 
     for name in encodings:
         _build(name, read)
@@ -235,7 +242,7 @@ def _is_quick() -> bool:
 
 def _build(name: str, read: _Reader) -> Any:
     """tiktoken's own encoding, from its own definition, but with ``read`` in the place of its download."""
-    tiktoken, public = import_module("tiktoken"), import_module("tiktoken_ext.openai_public")
+    tiktoken, public = import_aside("tiktoken"), import_aside("tiktoken_ext.openai_public")
     define = public.ENCODING_CONSTRUCTORS.get(name)
     if not isinstance(define, FunctionType) or "load_tiktoken_bpe" not in define.__code__.co_names:
         raise ValueError(f"tiktoken has no encoding {name!r} in a file of its own")
@@ -249,18 +256,27 @@ def _build(name: str, read: _Reader) -> Any:
     return tiktoken.Encoding(**FunctionType(define.__code__, scope, name, define.__defaults__, define.__closure__)())
 
 
-def _folders(caches: Iterable[str]) -> list[str]:
-    """Where the files can be; the first is where tiktoken keeps them."""
+def _caches() -> list[str]:
+    """Where tiktoken looks, in its order."""
     folders = [folder for name in _CACHES if (folder := os.environ.get(name))]
-    folders += [os.path.join(tempfile.gettempdir(), "data-gym-cache"), *caches]
+    with suppress(OSError):  # a machine on which nothing can be written has no folder for temporary files
+        folders.append(os.path.join(tempfile.gettempdir(), "data-gym-cache"))
+    return folders
+
+
+def _cache() -> str:
+    """Where tiktoken keeps what it fetches."""
+    return next(iter(_caches()), os.curdir)
+
+
+def _bundles() -> Iterator[str]:
     for package, *inside in _BUNDLES:
         try:
             spec = find_spec(package)  # of a top-level package: finds it without importing anything
         except (ImportError, ValueError, AttributeError):
             continue
-        places = spec.submodule_search_locations if spec else None
-        folders += [os.path.join(place, *inside) for place in places or ()]
-    return folders
+        for place in (spec.submodule_search_locations if spec else None) or ():
+            yield os.path.join(place, *inside)
 
 
 def _place(folder: str, url: str) -> str:
@@ -276,9 +292,9 @@ def _content(path: str, checksum: str | None) -> bytes | None:
     return content if checksum in (None, sha256(content).hexdigest()) else None
 
 
-def _download(url: str, checksum: str | None, folder: str, timeout: float) -> bytes:
+def _download(url: str, checksum: str | None, timeout: float) -> bytes:
     content, deadline = bytearray(), time.monotonic() + timeout
-    with import_module("requests").get(url, timeout=timeout, stream=True) as response:
+    with import_aside("requests").get(url, timeout=timeout, stream=True) as response:
         response.raise_for_status()
         for chunk in response.iter_content(65_536):
             content += chunk
@@ -286,9 +302,11 @@ def _download(url: str, checksum: str | None, folder: str, timeout: float) -> by
                 raise TimeoutError(f"{url} took more than {timeout:g} s")
     if checksum not in (None, sha256(content).hexdigest()):
         raise OSError(f"{url} is not what tiktoken expects: its checksum differs")
-    os.makedirs(folder, exist_ok=True)
-    path = _place(folder, url)
+    return bytes(content)
+
+
+def _keep(content: bytes, path: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(f"{path}.{os.getpid()}", "wb") as file:
         file.write(content)
     os.replace(file.name, path)  # at once: another process must never see half a file
-    return bytes(content)
