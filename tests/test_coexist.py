@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import openai
 import pytest
 from conftest import Telemetry
 from fakes.openai_server import OpenAIServer
+from openai.resources.embeddings import AsyncEmbeddings, Embeddings
 from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
+
+import otel_embed
+
+
+@pytest.fixture(autouse=True)
+def originals() -> Iterator[None]:
+    """Their way of unwrapping knows only the outermost wrapper, so what they leave behind is put back here."""
+    otel_embed.uninstrument()
+    before = [(resource, vars(resource)["create"]) for resource in (Embeddings, AsyncEmbeddings)]
+    yield
+    otel_embed.uninstrument()
+    for resource, create in before:
+        setattr(resource, "create", create)
 
 
 @pytest.mark.parametrize("first", ["ours", "theirs"])
 def test_one_operation_is_one_span(telemetry: Telemetry, server: OpenAIServer, first: str) -> None:
     theirs = OpenAIInstrumentor()
     if first == "theirs":
-        import otel_embed
-
         otel_embed.uninstrument()
     theirs.instrument(tracer_provider=telemetry.tracers, meter_provider=telemetry.meters, skip_dep_check=True)
     try:
-        telemetry.instrument() if first == "theirs" else None
+        if first == "theirs":
+            telemetry.instrument()
         with openai.OpenAI(base_url=server.url, api_key="x") as client:
             client.embeddings.create(model="text-embedding-3-small", input=["one", "two"])
     finally:
