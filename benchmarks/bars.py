@@ -49,7 +49,7 @@ def exceeded(rows: list[Added], idle: dict[str, Any], footprints: dict[str, Any]
 
 
 def call_bars(row: Added) -> Iterator[str]:
-    kind = f"{row.sdk}, {row.client}, {row.texts} texts"
+    kind = f"{row.sdk}, {row.client}, {row.texts:,} text{'s' if row.texts > 1 else ''}"
     if row.texts == 1 and row.sdk == "none" and row.added > NO_SDK_US:
         yield f"{kind}: {row.added:.1f} µs added, more than {NO_SDK_US:.0f}"
     if row.texts == 1 and row.sdk != "none" and row.ratio > RATIO_TO_WRAPPER:
