@@ -17,7 +17,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "guard.py": (),
     "failure.py": ("otel_embed.record",),
     "timeline.py": ("otel_embed.record",),
-    "provider.py": ("otel_embed.record",),
+    "provider.py": ("otel_embed.record", "opentelemetry.context"),
     "observe.py": ("otel_embed", "opentelemetry.context", "opentelemetry"),
     "providers": (*CORE, "otel_embed.providers"),
     "frameworks": (*CORE, "otel_embed.frameworks"),

@@ -16,6 +16,8 @@ from langchain_classic.embeddings import CacheBackedEmbeddings
 from langchain_core.stores import InMemoryByteStore
 from langchain_openai import OpenAIEmbeddings
 
+from opentelemetry.context import get_current
+
 from otel_embed import exchange, failure, guard, headers, observe, stages, timeline, wrapping
 from otel_embed.pricing import bill, prices, tokens
 from otel_embed.report import budget, coexist, log, metrics, pending, recorder, slowest, spans, totals, track
@@ -88,6 +90,7 @@ def test_the_application_never_notices(
     guard.reraise = False
     monkeypatch.setattr(owner, name, broken)
     assert application(server) == expected
+    assert not get_current(), "the application's context is what it was"
     telemetry.reader.get_metrics_data()
     monkeypatch.undo()
     if called:

@@ -85,6 +85,7 @@ def storage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FileSer
             return {"name": "tiny", "pat_str": r"\S+|\s+", "mergeable_ranks": ranks, "special_tokens": special}
 
         monkeypatch.setitem(openai_public.ENCODING_CONSTRUCTORS, "cl100k_base", cl100k_base)
+        monkeypatch.setattr(tiktoken, "__version__", "0.13.0", raising=False)  # that is quick with any text
         monkeypatch.setattr(tiktoken.registry, "ENCODING_CONSTRUCTORS", {"cl100k_base": cl100k_base})
         monkeypatch.setattr(tiktoken.registry, "ENCODINGS", {})
         monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "cache"))

@@ -83,7 +83,6 @@ class OpenCall:
     """An embedding call, from when it opens until it is counted."""
 
     __slots__ = (
-        "_detach",
         "_lanes",
         "_lookup",
         "_record",
@@ -103,6 +102,7 @@ class OpenCall:
         "site",
         "start",
         "start_unix_ns",
+        "token",
         "tokens_below",
         "usage",
     )
@@ -137,7 +137,7 @@ class OpenCall:
         if parent is not None:
             parent.delegated = True
         self.context = site.recorder.begin(self, around)
-        self._detach: Token[Context] | None = context.attach(self.context)
+        self.token: Token[Context] | None = context.attach(self.context)
 
     def does_itself(self, site: CallSite, instance: Any) -> bool:
         """True where a framework's object calls another of its own embedding methods to do this call's work."""
@@ -160,8 +160,6 @@ class OpenCall:
     def close(self, result: Any, error: BaseException | None) -> None:
         """The wrapped function is over; a streamed body may still have to come."""
         end = time.perf_counter_ns()
-        if self._detach is not None:
-            context.detach(self._detach)
         if error is None:
             for lane in self._lanes:
                 if isinstance(lane, OpenExchange) and lane.body_open:
@@ -188,7 +186,7 @@ class OpenCall:
             self.parent._ended_below(self, self.record())
         site.recorder.finish(self)
         # What waits to be counted holds nothing of the application's.
-        self.instance = self.parent = self._detach = None
+        self.instance = self.parent = self.token = None
         self.context = _NOWHERE
 
     def _failed_status(self) -> int | None:

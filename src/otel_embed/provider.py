@@ -9,9 +9,13 @@ the method is observed on every subclass of the class, those that do not exist y
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from contextvars import Token
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from otel_embed.record import Component, Reply, Request, Stage
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
 
 
 class Arguments(NamedTuple):
@@ -75,6 +79,12 @@ class Site(Protocol):
 
 
 class Observation(Protocol):
+    """What a wrapped function's run left open."""
+
+    @property
+    def token(self) -> Token[Context] | None:
+        """What takes back the context that was attached for the run; None where none was."""
+
     def close(self, result: Any, error: BaseException | None) -> None: ...
 
 

@@ -28,6 +28,7 @@ class StageSite:
 class OpenStage:
     """A wrapped function's stage in flight."""
 
+    token = None
     __slots__ = ("_arguments", "_call", "_lane", "_site")
 
     def __init__(self, site: StageSite, call: OpenCall, arguments: Arguments) -> None:

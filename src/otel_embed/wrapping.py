@@ -14,6 +14,8 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+from opentelemetry import context
+
 from otel_embed.guard import Guard
 from otel_embed.provider import Observation, Site, Submit
 
@@ -135,9 +137,13 @@ def _around(original: Callable[..., Any], patch: Patch, method: bool) -> Callabl
             result = original(*args, **kwargs)
         except BaseException as error:
             with _CLOSING:
+                if seen.token is not None:
+                    context.detach(seen.token)
                 seen.close(None, error)
             raise
         with _CLOSING:
+            if seen.token is not None:
+                context.detach(seen.token)
             seen.close(result, None)
         return result
 
@@ -156,9 +162,13 @@ def _around_async(original: Callable[..., Any], patch: Patch, method: bool) -> C
             result = await original(*args, **kwargs)
         except BaseException as error:
             with _CLOSING:
+                if seen.token is not None:
+                    context.detach(seen.token)
                 seen.close(None, error)
             raise
         with _CLOSING:
+            if seen.token is not None:
+                context.detach(seen.token)
             seen.close(result, None)
         return result
 

@@ -51,4 +51,4 @@ def write(summary: Summary, json_file: Path | None, html_file: Path | None) -> N
     if html_file:
         from otel_embed.cli.report_html import page
 
-        html_file.write_text(page(summary), encoding="utf-8")
+        html_file.write_text(page(summary), encoding="utf-8", errors="replace")

@@ -22,6 +22,7 @@ HEAD = Html(
     '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
 )
+YEAR_9999 = 253_370_764_800
 
 
 def page(summary: Summary) -> str:
@@ -39,7 +40,7 @@ def _header(summary: Summary, total: Figures) -> Html:
     facts = [seconds(total.wall_seconds)]
     if summary.exit_code is not None:
         facts.insert(0, f"exit {summary.exit_code}")
-    if started is not None:
+    if started is not None and 0 <= started < YEAR_9999:
         facts.append(datetime.fromtimestamp(started, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
     return el("header", el("h1", wording.title(summary)), el("p", " · ".join(facts)))
 

@@ -19,12 +19,12 @@ from otel_embed.cli.text_bars import key, share_bar, span_bar
 from otel_embed.cli.text_layout import beside, fit, fit_parts, flow, name, table
 from otel_embed.cli.units import count, percent, seconds, whole_percent
 
-WIDEST = 100
+WIDEST, NARROWEST = 100, 60
 SLOWEST = 5
 TILES = (11, 15, 18, 17, 17)
 PROVIDER_BARS, COMPONENT_BARS = 2, 1
 MARKS = {"good": ("✓", "green"), "fair": ("~", "yellow"), "bad": ("✗", "red"), "unjudged": ("·", "dim")}
-ASCII = str.maketrans("✓✗·–─━…µ", "+x----.u")
+ASCII = str.maketrans("✓✗·–─━…µ×", "+x----.ux")
 
 
 class Paper(NamedTuple):
@@ -35,9 +35,11 @@ class Paper(NamedTuple):
 def write(summary: Summary, stream: TextIO) -> None:
     """Print the report to ``stream`` in what it can show: colours where it is a terminal, Unicode where it is UTF."""
     console = Console(file=stream, markup=False, highlight=False, emoji=False)
-    paper = Paper(min(console.width, WIDEST) - 2, console.color_system is not None and not console.no_color)
+    paper = Paper(
+        max(NARROWEST, min(console.width, WIDEST)) - 2, console.color_system is not None and not console.no_color
+    )
     with console.capture() as capture:
-        console.print(Padding(Text("\n").join(_sections(summary, paper)), (1, 1, 0, 1)), no_wrap=True)
+        console.print(Padding(Text("\n").join(map(_printable, _sections(summary, paper))), (1, 1, 0, 1)), no_wrap=True)
     encoding = stream.encoding or "ascii"
     text = "\n".join(line.rstrip() for line in capture.get().split("\n"))
     if not encoding.lower().startswith("utf"):
@@ -163,3 +165,9 @@ def _troubles(summary: Summary, paper: Paper) -> Iterator[Text]:
         said = [line for text in (wording.errors(row), wording.retries(row)) for line in wrap(text, paper.width - 32)]
         for index, line in enumerate(said):
             yield name("" if index else row.name, 30).append(f"  {line}")
+
+
+def _printable(line: Text) -> Text:
+    """A name may hold anything; it must not move the cursor or break the line."""
+    line.plain = "".join(char if char.isprintable() else " " if char.isspace() else "�" for char in line.plain)
+    return line

@@ -25,15 +25,13 @@ def milliseconds(value: float | None) -> str:
     return "–" if value is None else rate(value * 1000) if value > 0 else "0"
 
 
-def dollars(value: float) -> str:
-    """``$1,204``, ``$12.34``, ``$0.0241``, ``$0.0000021``: two digits that matter at least."""
+def dollars(value: float, digits: int = 3) -> str:
+    """``$1,204``, ``$12.34``, ``$0.0241``, ``$0.00000213``; below a dollar, so many digits that matter."""
     if value == 0:
         return "$0"
-    if abs(value) >= 1000:
-        return f"${value:,.0f}"
     if abs(value) >= 1:
-        return f"${value:,.2f}"
-    return f"${value:.{min(12, 2 - floor(log10(abs(value))))}f}"
+        return f"${value:,.0f}" if abs(value) >= 1000 else f"${value:,.2f}"
+    return f"${value:.{min(12, digits - 1 - floor(log10(abs(value))))}f}"
 
 
 def percent(fraction: float | None) -> str:

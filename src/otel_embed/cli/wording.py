@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import PurePath
 
 from otel_embed.cli.document import SlowCall, Summary
 from otel_embed.cli.figures import CacheFigures, Figures
@@ -22,9 +23,10 @@ from otel_embed.cli.units import (
 
 
 def title(summary: Summary) -> str:
-    """The command as it would be typed; or how many processes were added up."""
+    """The command as it would be typed, less the program's folder; or how many processes were added up."""
     if summary.command:
-        return shlex.join(summary.command)
+        program, *arguments = summary.command
+        return shlex.join([PurePath(program).name or program, *arguments])
     return plural(len(summary.processes), "process", "processes")
 
 
@@ -60,7 +62,7 @@ def per_text(total: Figures) -> str:
     """Mean dollars a text, cached ones included; where prices are missing, of how many calls."""
     if total.unpriced_calls:
         return f"{count(total.unpriced_calls)} unpriced"
-    return f"{dollars(total.cost_per_text)}/text" if total.cost_per_text else ""
+    return f"{dollars(total.cost_per_text, digits=2)}/text" if total.cost_per_text else ""
 
 
 def row_cost(row: ProviderTotals) -> str:
@@ -134,7 +136,7 @@ def retries(row: ProviderTotals) -> str:
 
 
 def slow_call(call: SlowCall) -> list[str]:
-    """What there is to say of a slow call, the most telling first."""
+    """What there is to say of a slow call, the most telling first; of its component the class."""
     parts = [f"{call.provider} {call.model}"]
     if call.error:
         parts.append(f"failed: {call.error[1]}")
@@ -143,7 +145,7 @@ def slow_call(call: SlowCall) -> list[str]:
     if call.inputs is not None:
         parts.append(plural(call.inputs, "text"))
     if call.component:
-        parts.append(call.component)
+        parts.append(call.component.rpartition(" ")[2])
     return parts
 
 

@@ -95,7 +95,7 @@ class Prices:
     def load(cls, override: str | None, warn: Callable[[str], None], *, extra: bool = False) -> Prices:
         """The package's table, then the rows of the TOML file ``override``; then, with ``extra``, genai-prices.
 
-        What is wrong with the file is said in one call of ``warn``; its other rows are used. Takes about 3 ms.
+        What is wrong with the file is said in one call of ``warn``; its other rows are used. Takes 3 to 10 ms.
         """
         table = _parsed(pkgutil.get_data(__package__, "prices.toml") or b"")
         spellings = {other: name for name, others in table["providers"].items() for other in others}

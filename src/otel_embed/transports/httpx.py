@@ -53,6 +53,7 @@ class _Send:
 
 
 class _Exchange:
+    token = None
     __slots__ = ("_before", "_exchange", "_extensions")
 
     def __init__(self, exchange: OpenExchange, extensions: dict[str, Any], before: _Trace | None) -> None:
