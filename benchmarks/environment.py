@@ -28,7 +28,7 @@ def fill(python: Path, line: int) -> None:
     if not installed(python, line, f"openai>={line},<{line + 1}", "rich", "-e", str(ROOT)):
         sys.exit(f"otel-embed and openai {line} can't be installed together")
     for requirement in PEERS.read_text().splitlines():
-        if requirement and not requirement.startswith("#") and not installed(python, line, requirement):
+        if requirement and not requirement.startswith("#") and not installed(python, line, *requirement.split()):
             print(f"not installed, it does not go with openai {line}: {requirement}", file=sys.stderr)
 
 

@@ -136,6 +136,7 @@ VARIANTS = {
         instrumentor("openinference.instrumentation.openai", "OpenAIInstrumentor"),
         attribute="llm.token_count.prompt",
         metric=None,
+        openai_lines=(2, 3),
         keeps_tokens_up_to=100,  # an attribute for each text pushes the others over the SDK's limit of 128
     ),
 }

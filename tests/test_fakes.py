@@ -275,7 +275,7 @@ def test_delays_before_the_head_and_before_the_body_are_apart(server: OpenAIServ
 
 def test_malformed_json_fails_and_is_not_billed(call: Create, server: OpenAIServer) -> None:
     server.script([Fault(malformed=True)])
-    with pytest.raises(ValueError, match="Unterminated string|Expecting|EOF"):
+    with pytest.raises(ValueError, match=r"Unterminated string|Expecting|EOF"):
         call()
     assert server.billed.requests == 0
 

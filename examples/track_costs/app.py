@@ -7,15 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import otel_embed
-
-otel_embed.instrument()
-
-# After instrumenting, or before: both work.
 import openai
 from langchain_classic.embeddings import CacheBackedEmbeddings
 from langchain_core.stores import InMemoryByteStore
 from langchain_openai import OpenAIEmbeddings
+
+import otel_embed
 
 MODEL = "text-embedding-3-small"
 ARTICLES = [
@@ -43,6 +40,7 @@ def show(title: str, usage: Any) -> None:
 
 
 def main() -> None:
+    otel_embed.instrument()
     with endpoint() as settings:
         model = OpenAIEmbeddings(model=MODEL, check_embedding_ctx_length=not settings, **settings)
         cached = CacheBackedEmbeddings.from_bytes_store(

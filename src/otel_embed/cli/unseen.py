@@ -45,8 +45,17 @@ def explain(seen: Sequence[Python], environment: Mapping[str, str]) -> list[str]
 
 def _lacking(seen: Sequence[Python]) -> Iterator[str]:
     for python in dict.fromkeys(python for python in seen if python.missing):
+        if _is_too_old(python.version):
+            yield f"{python.executable} is Python {python.version}; otel-embed needs 3.10 or later."
+            continue
         yield f"{python.executable} ({python.version}) cannot import {python.missing}. Install otel-embed there:"
         yield f"    {python.executable} -m pip install otel-embed"
+
+
+def _is_too_old(version: str) -> bool:
+    major, _, rest = version.partition(".")
+    minor = rest.partition(".")[0]
+    return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) < (3, 10)
 
 
 def _switched_off(environment: Mapping[str, str]) -> Iterator[str]:
