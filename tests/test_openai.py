@@ -171,24 +171,26 @@ def test_a_streamed_body_that_nobody_reads_has_no_reported_usage(telemetry: Tele
 
 
 def test_a_body_that_breaks_off_is_a_network_failure(telemetry: Telemetry, server: OpenAIServer) -> None:
-    server.script([Fault(drop="body")])
+    server.script([Fault(drop="in body")])
     with client(server, max_retries=0) as it, pytest.raises(openai.APIConnectionError):
         it.embeddings.create(model=SMALL, input="one")
     (span,) = telemetry.spans(f"embeddings {SMALL}")
     assert span.attributes["otel_embed.error.cause"] == "network"
 
 
-@pytest.mark.parametrize("usage", [{"prompt_tokens": 0, "total_tokens": 0}])
-def test_usage_of_zero_means_that_the_server_does_not_count(
-    telemetry: Telemetry, server: OpenAIServer, usage: dict[str, int]
-) -> None:
+@pytest.mark.parametrize("usage", ["absent", "null", "zeros"])
+def test_usage_that_a_server_does_not_count_is_estimated(telemetry: Telemetry, server: OpenAIServer, usage: str) -> None:
     server.script([Fault(usage=usage)])
     embed(server, input="12345678")
     (span,) = telemetry.spans()
-    assert (span.attributes["gen_ai.usage.input_tokens"], span.attributes["otel_embed.usage.source"]) == (
-        2,
-        "estimated",
-    )
+    assert (span.attributes["gen_ai.usage.input_tokens"], span.attributes["otel_embed.usage.source"]) == (2, "estimated")
+
+
+def test_a_reply_without_a_model_is_known_by_the_request(telemetry: Telemetry, server: OpenAIServer) -> None:
+    server.script([Fault(no_model=True)])
+    embed(server)
+    (span,) = telemetry.spans()
+    assert "gen_ai.response.model" not in span.attributes and span.attributes["otel_embed.cost.usd"] == 6e-08
 
 
 def test_azure_is_called_azure(telemetry: Telemetry, server: OpenAIServer) -> None:

@@ -75,11 +75,12 @@ def _inputs(content: Any) -> tuple[int | None, InputKind | None]:
 def _reply(response: Any) -> Reply:
     if type(response).__name__.endswith("APIResponse"):  # asked for by with_raw_response or with_streaming_response
         return _unparsed(response.http_response)
-    data, usage = response.data, response.usage
+    # What a server leaves out, the client's objects lack.
+    data, usage, model = response.data, getattr(response, "usage", None), _text(getattr(response, "model", None))
     tokens = None if usage is None else _tokens(usage.prompt_tokens) or _tokens(getattr(usage, "total_tokens", None))
     if not data:
-        return Reply(_text(response.model), None, None, tokens)
-    return Reply(_text(response.model), len(data), _dimensions(data[0].embedding), tokens)
+        return Reply(model, None, None, tokens)
+    return Reply(model, len(data), _dimensions(data[0].embedding), tokens)
 
 
 def _dimensions(vector: Any) -> int | None:
