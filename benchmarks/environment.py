@@ -1,4 +1,4 @@
-"""A virtual environment with one major version of openai, otel-embed from this checkout, and the peers that go with it."""
+"""A virtual environment with one major version of openai, this checkout, and the peers that go with it."""
 
 from __future__ import annotations
 

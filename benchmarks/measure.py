@@ -1,7 +1,7 @@
 """One child process: the bare client, the hand-written wrapper and one variant, a few calls each in turn.
 
-The machine's speed changes within seconds. So the three take turns every few calls, and the times of a block of turns are
-added up; what the variants leave for later (exports, collections, batches of their own) is done and timed once a block.
+The machine's speed changes within seconds. So the three take turns every few calls, and the times of a block of turns
+are added up; what a variant leaves for later (exports, collections, its own batches) is done and timed once a block.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ CALLS_A_BLOCK = {1: 128, 100: 12, 1000: 4}
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured: each variant in `turns` processes for each SDK, `blocks` blocks of one-text calls in each."""
+    """Each variant is measured in `turns` processes for each SDK, with `blocks` blocks of one-text calls in each."""
 
     turns: int = 3
     blocks: int = 24

@@ -12,7 +12,7 @@ SDK_TITLES = {"sampled": "SDK, sampled", "unsampled": "SDK, not sampled", "none"
 
 
 def call_lines(rows: list[Added], titles: dict[str, str]) -> Iterator[str]:
-    yield "CPU time added to one call, µs: median [quartiles] over blocks, times the hand-written wrapper, share of the call"
+    yield "CPU µs added to one call: median [quartiles] over blocks, share of the call, times the hand-written wrapper"
     groups = dict.fromkeys((row.sdk, row.transport, row.texts, row.client) for row in rows)
     for sdk, transport, texts, client in groups:
         group = [
@@ -41,7 +41,7 @@ def idle_lines(idle: dict[str, Any], titles: dict[str, str]) -> Iterator[str]:
 
 def footprint_lines(footprints: dict[str, Any], titles: dict[str, str]) -> Iterator[str]:
     yield "Import and instrument, beyond OpenTelemetry itself; resident memory, MB"
-    yield f"  {'':28}{'CPU ms':>8}{'wall ms':>9}{'instrumented':>14}{'after calls':>13}  instrumented libraries imported"
+    yield f"  {'':28}{'CPU ms':>8}{'wall ms':>9}{'instrumented':>14}{'after calls':>13}  libraries imported"
     for name, row in footprints.items():
         memory = row["rss_instrumented_mb"] - row["rss_before_mb"]
         shown = ", ".join(sorted(set(row["imported"]) & set(INSTRUMENTED_LIBRARIES))) or "none"

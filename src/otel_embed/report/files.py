@@ -7,6 +7,7 @@ once more at the end.
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 import threading
 
@@ -46,6 +47,8 @@ class ReportFiles:
 
     def write(self) -> None:
         """Write the file if calls were made since it was last written, or if there is none yet."""
+        if not os.path.isdir(self._directory):
+            return  # whoever asked for the file is gone: this process outlived it
         with _WRITING, self._lock:
             self._recorder.settle()
             calls = sum(series.calls for series in self._recorder.totals.series())
