@@ -1,4 +1,9 @@
-"""With any function of ours failing, the application's results and exceptions are what they were."""
+"""With a function of ours failing, the application's results and exceptions are what they were.
+
+Of the 211 places 102 are reached. The other 109 pass without having been broken in a call: constructors and settings, but
+also functions that another module imported by name or that were bound before (``open_call``, ``partition``, ``failure``,
+``settle``, the token counter), and the asynchronous path. For those this test says nothing yet.
+"""
 
 from __future__ import annotations
 
