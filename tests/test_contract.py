@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 from conftest import Telemetry
-from fakes.openai_faults import Fault
+from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 
 CONTRACT = json.loads(Path(__file__).with_name("data").joinpath("embeddings_contract.json").read_text())

@@ -21,7 +21,8 @@ import openai
 import pytest
 from packaging.version import Version
 
-from fakes.openai_server import Fault, OpenAIServer
+from fakes.faults import Fault
+from fakes.openai_server import OpenAIServer
 from otel_embed.demo import bundled_server
 from otel_embed.demo.ledger import Bill
 from otel_embed.demo.server import EmbeddingServer, Latency, RateLimit

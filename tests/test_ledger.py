@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 from conftest import Telemetry, run
-from fakes.openai_faults import Fault
+from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 from langchain_classic.embeddings import CacheBackedEmbeddings
 from langchain_core.stores import InMemoryByteStore

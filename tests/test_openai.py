@@ -10,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 from conftest import Telemetry, run
-from fakes.openai_faults import Fault
+from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 from openai.resources.embeddings import AsyncEmbeddings, Embeddings
 

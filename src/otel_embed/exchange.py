@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from otel_embed.failure import qualified_name
 from otel_embed.record import Attempt, Server, Stage
@@ -20,11 +21,11 @@ class OpenExchange(Exchange):
     def __init__(self, url: object, request_bytes: int | None) -> None:
         super().__init__(time.perf_counter_ns())
         self.url = url
-        """The library's own URL object, with ``host``, ``port`` and ``scheme``; only compared, never kept."""
+        """Where it goes: a string, or the library's own URL object with ``host``, ``port`` and ``scheme``."""
         self.request_bytes = request_bytes
         self.status: int | None = None
-        self.headers: Any = None
-        """The library's own headers object; read when the call is counted."""
+        self.headers: Iterable[tuple[Any, Any]] | None = None
+        """The answer's headers as pairs, text or bytes; read when the call is counted."""
         self.body_open = False
         self.error: str | None = None
         self._on_close: Callable[[int, BaseException | None], None] | None = None
@@ -35,8 +36,8 @@ class OpenExchange(Exchange):
         """From now on the exchange is in this stage."""
         self.marks.append((time.perf_counter_ns(), stage))
 
-    def answered(self, status: int, answer: Any) -> None:
-        self.status, self.headers, self.failed = status, answer, status >= 400
+    def answered(self, status: int, headers: Iterable[tuple[Any, Any]]) -> None:
+        self.status, self.headers, self.failed = status, headers, status >= 400
 
     def close(self, error: BaseException | None = None) -> None:
         """The exchange is over, its body read or given up."""
@@ -72,11 +73,9 @@ class OpenExchange(Exchange):
 
     @property
     def server(self) -> Server | None:
-        host = getattr(self.url, "host", None)
-        if not host:
-            return None
-        port = getattr(self.url, "port", None) or (80 if getattr(self.url, "scheme", "") == "http" else 443)
-        return Server(str(host), port)
+        url: Any = urlsplit(self.url) if isinstance(self.url, str) else self.url
+        host = getattr(url, "hostname" if isinstance(self.url, str) else "host", None)
+        return Server(str(host), url.port or (80 if url.scheme == "http" else 443)) if host else None
 
 
 def retries(exchanges: Sequence[OpenExchange]) -> tuple[str, ...]:

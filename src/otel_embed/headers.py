@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from otel_embed.record import RateLimit
@@ -19,25 +20,28 @@ class Answer(NamedTuple):
 
 _NO_ANSWER = Answer()
 _REQUESTS, _TOKENS, _SERVER_MS, _SIZE = range(4)
-_FACTS = {
-    b"x-ratelimit-remaining-requests": _REQUESTS,
-    b"x-ratelimit-remaining": _REQUESTS,
-    b"ratelimit-remaining": _REQUESTS,
-    b"x-ratelimit-remaining-tokens": _TOKENS,
-    b"openai-processing-ms": _SERVER_MS,
-    b"voyage-processing-ms": _SERVER_MS,
-    b"x-total-time": _SERVER_MS,
-    b"x-envoy-upstream-service-time": _SERVER_MS,
-    b"content-length": _SIZE,
+_NAMES = {
+    "x-ratelimit-remaining-requests": _REQUESTS,
+    "x-ratelimit-remaining": _REQUESTS,
+    "ratelimit-remaining": _REQUESTS,
+    "x-ratelimit-remaining-tokens": _TOKENS,
+    "openai-processing-ms": _SERVER_MS,
+    "voyage-processing-ms": _SERVER_MS,
+    "x-total-time": _SERVER_MS,
+    "x-envoy-upstream-service-time": _SERVER_MS,
+    "content-length": _SIZE,
 }
+_FACTS: dict[str | bytes, int] = {}
+for _name, _fact in _NAMES.items():
+    _FACTS[_name] = _FACTS[_name.encode()] = _fact
 
 
-def read(headers: Any) -> Answer:
+def read(headers: Iterable[tuple[Any, Any]] | None) -> Answer:
     """Read one answer's headers, in one pass; names in any case, values that are no numbers ignored."""
     if headers is None:
         return _NO_ANSWER
     facts: list[float | None] = [None] * 4
-    for name, value in headers.raw:
+    for name, value in headers:
         fact = _FACTS.get(name.lower())
         if fact is not None:
             facts[fact] = _number(value)
@@ -49,10 +53,10 @@ def read(headers: Any) -> Answer:
     )
 
 
-def _number(value: bytes) -> float | None:
+def _number(value: str | bytes) -> float | None:
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, TypeError):
         return None
     return number if 0 <= number < _ABSURD else None
 

@@ -1,15 +1,13 @@
-"""What can be wrong with an answer of OpenAI's endpoint."""
+"""OpenAI's errors, and what a spoiled answer of its endpoint says."""
 
 from __future__ import annotations
 
-import gzip
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from otel_embed.demo import wire
-from otel_embed.demo.server import Answer
+
+from fakes.faults import Fault
 
 
 class Error(NamedTuple):
@@ -52,74 +50,24 @@ ERRORS = {
 """OpenAI's error for each status."""
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong with an answer. Fields combine; times are in seconds."""
+def refusal(fault: Fault, model: str) -> wire.Refusal | None:
+    if fault.status == 200:
+        return None
+    error = QUOTA if fault.code == QUOTA.code else ERRORS[fault.status]
+    return wire.Refusal(fault.status, error.message.format(model=model), type=error.type, code=fault.code or error.code)
 
-    status: int = 200
-    code: str | None = None
-    """Instead of the status's usual error code; ``insufficient_quota`` brings its own message and type."""
-    attempts: int | None = None
-    """Only this many first attempts of a call, by the client's own count (``x-stainless-retry-count``)."""
-    retry_after: float | None = None
-    header_delay: float = 0.0
-    """Before the first byte."""
-    body_delay: float = 0.0
-    """Between the head, which has left by then, and the body."""
-    drop: Literal["at once", "in header", "in body"] | None = None
-    """Where to close the connection."""
-    malformed: bool = False
-    """The body is cut JSON."""
-    empty: bool = False
-    """The body holds no embeddings and a usage of zero: a client may take it for a success."""
-    usage: Literal["absent", "null", "zeros"] | None = None
-    no_model: bool = False
-    """The body names no model."""
-    gzip: bool = False
-    chunked: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Added to the answer's, or in their place."""
 
-    @property
-    def header(self) -> dict[str, str]:
-        """A request header that orders this fault for that request, and for its retries."""
-        return {"x-fault": json.dumps(asdict(self))}
-
-    @property
-    def delivers(self) -> bool:
-        """False where the client gets no embeddings, and the provider bills none."""
-        return self.status == 200 and not (self.drop or self.malformed or self.empty)
-
-    def refusal(self, model: str) -> wire.Refusal | None:
-        if self.status == 200:
-            return None
-        error = QUOTA if self.code == QUOTA.code else ERRORS[self.status]
-        message = error.message.format(model=model)
-        return wire.Refusal(self.status, message, type=error.type, code=self.code or error.code)
-
-    def spoil(self, answer: Answer) -> Answer:
-        """The answer with this fault in its headers and body."""
-        headers = {**answer.headers, **self.headers}
-        if self.retry_after is not None:
-            headers["retry-after-ms"] = str(round(self.retry_after * 1000))
-        body = self._spoil_body(answer.body) if answer.status == 200 else answer.body
-        if self.gzip:
-            headers["content-encoding"] = "gzip"
-            body = gzip.compress(body)
-        return answer._replace(headers=headers, body=body, bill=answer.bill if self.delivers else None)
-
-    def _spoil_body(self, raw: bytes) -> bytes:
-        if self.malformed:
-            return raw[: len(raw) // 2]
-        if not (self.empty or self.usage or self.no_model):
-            return raw
-        body = json.loads(raw)
-        if self.empty:
-            body["data"] = []
-        if self.no_model:
-            del body["model"]
-        if self.empty or self.usage:
-            body["usage"] = None if self.usage == "null" else {"prompt_tokens": 0, "total_tokens": 0}
-        if self.usage == "absent":
-            del body["usage"]
-        return wire.encode(body)
+def spoiled(raw: bytes, fault: Fault) -> bytes:
+    """A successful body that says less than it should."""
+    if not (fault.empty or fault.usage or fault.no_model):
+        return raw
+    body = json.loads(raw)
+    if fault.empty:
+        body["data"] = []
+    if fault.no_model:
+        del body["model"]
+    if fault.empty or fault.usage:
+        body["usage"] = None if fault.usage == "null" else {"prompt_tokens": 0, "total_tokens": 0}
+    if fault.usage == "absent":
+        del body["usage"]
+    return wire.encode(body)

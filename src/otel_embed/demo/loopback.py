@@ -52,13 +52,15 @@ class LoopbackServer(ThreadingHTTPServer):
     request_queue_size = 1024
     scheme = "http"
 
-    def __init__(self, handler: type[LoopbackHandler], port: int = 0) -> None:
+    handler: ClassVar[type[LoopbackHandler]] = LoopbackHandler
+
+    def __init__(self, *, port: int = 0) -> None:
         self.connections = 0
         """How many were accepted."""
         self.closing = threading.Event()
         self._connections_lock = threading.Lock()
         self._open: set[Any] = set()
-        super().__init__(("127.0.0.1", port), handler)
+        super().__init__(("127.0.0.1", port), self.handler)
 
     @property
     def origin(self) -> str:

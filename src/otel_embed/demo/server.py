@@ -79,7 +79,7 @@ class EmbeddingHandler(LoopbackHandler):
 class EmbeddingServer(LoopbackServer):
     """Serves while its ``with`` block lasts; ``url`` is the base URL for a client."""
 
-    handler: ClassVar[type[EmbeddingHandler]] = EmbeddingHandler
+    handler: ClassVar[type[LoopbackHandler]] = EmbeddingHandler
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class EmbeddingServer(LoopbackServer):
         self._random = random.Random(self.latency.seed)
         self._lock = threading.Lock()
         self._asked = 0
-        super().__init__(self.handler, port)
+        super().__init__(port=port)
 
     @property
     def url(self) -> str:

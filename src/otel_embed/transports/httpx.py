@@ -68,7 +68,7 @@ class _Exchange:
         if error is None:
             if len(exchange.marks) == 1:  # a transport without httpcore tells nothing of its stages
                 exchange.marks[0] = (exchange.start, "wait")
-            exchange.answered(response.status_code, response.headers)
+            exchange.answered(response.status_code, response.headers.raw)
             if not response.is_closed:
                 watch(response, exchange)
                 return
