@@ -2,64 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
-from otel_embed.record import RateLimit
+from otel_embed.record import Answer
 
 _ABSURD = 1e15
 
 
-class Answer(NamedTuple):
-    """The facts of one answer's headers; None where the provider does not say."""
-
-    rate_limit: RateLimit | None = None
-    server_seconds: float | None = None
-    body_bytes: int | None = None
-
-
-_NO_ANSWER = Answer()
-_REQUESTS, _TOKENS, _SERVER_MS, _SIZE = range(4)
 _NAMES = {
-    "x-ratelimit-remaining-requests": _REQUESTS,
-    "x-ratelimit-remaining": _REQUESTS,
-    "ratelimit-remaining": _REQUESTS,
-    "x-ratelimit-remaining-tokens": _TOKENS,
-    "openai-processing-ms": _SERVER_MS,
-    "voyage-processing-ms": _SERVER_MS,
-    "x-total-time": _SERVER_MS,
-    "x-envoy-upstream-service-time": _SERVER_MS,
-    "content-length": _SIZE,
+    "x-ratelimit-remaining-requests": 0,
+    "x-ratelimit-remaining": 0,
+    "ratelimit-remaining": 0,
+    "x-ratelimit-remaining-tokens": 1,
+    "openai-processing-ms": 2,
+    "voyage-processing-ms": 2,
+    "x-total-time": 2,
+    "x-envoy-upstream-service-time": 2,
+    "content-length": 3,
 }
+"""Which fact a header tells, by the fact's place in an ``Answer``."""
 _FACTS: dict[str | bytes, int] = {}
 for _name, _fact in _NAMES.items():
     _FACTS[_name] = _FACTS[_name.encode()] = _fact
 
 
-def read(headers: Iterable[tuple[Any, Any]] | None) -> Answer:
-    """Read one answer's headers, in one pass; names in any case, values that are no numbers ignored."""
+def read(headers: Any) -> Answer | None:
+    """Read one answer's headers, in one pass; names in any case, values that are no numbers ignored.
+
+    ``headers`` are pairs, of text or bytes, or an object whose ``raw`` are such pairs.
+    """
     if headers is None:
-        return _NO_ANSWER
-    facts: list[float | None] = [None] * 4
-    for name, value in headers:
+        return None
+    facts: list[float | None] = [None, None, None, None]
+    for name, value in getattr(headers, "raw", headers):
         fact = _FACTS.get(name.lower())
         if fact is not None:
-            facts[fact] = _number(value)
-    requests, tokens, milliseconds, size = facts
-    return Answer(
-        None if requests is None and tokens is None else RateLimit(_whole(requests), _whole(tokens)),
-        None if milliseconds is None else milliseconds / 1e3,
-        _whole(size),
-    )
+            facts[fact] = int(value) if value.isdigit() and len(value) < 15 else _number(value)
+    return Answer(*facts)
 
 
 def _number(value: str | bytes) -> float | None:
     try:
         number = float(value)
-    except (ValueError, TypeError):
+    except ValueError:
         return None
     return number if 0 <= number < _ABSURD else None
-
-
-def _whole(number: float | None) -> int | None:
-    return None if number is None else int(number)

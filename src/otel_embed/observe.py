@@ -11,37 +11,44 @@ threads and tasks carries the call too.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextvars import Token
+from functools import partial
 from typing import Any, Protocol
 
 from opentelemetry import context
 from opentelemetry.context import Context
 
-from otel_embed import headers
 from otel_embed.exchange import OpenExchange, retries
 from otel_embed.failure import failure
-from otel_embed.guard import Guard
+from otel_embed.guard import guarded
+from otel_embed.headers import read
 from otel_embed.provider import Arguments, Call, Lookup
-from otel_embed.record import CacheOutcome, Component, Cost, EmbeddingCall, Failure, Reply, Request, Usage
+from otel_embed.record import CacheOutcome, Component, Cost, EmbeddingCall, Failure, Reply, Request, Usage, UsageSource
 from otel_embed.timeline import Lane, partition
 
 OPEN_CALL = context.create_key("otel-embed-call")
+OPEN_CALLS: dict[int, OpenCall] = {}
+"""Every call that is open in this process, by ``id``. While it is empty, nothing else needs to be looked at."""
 _SUPPRESSED = "suppress_instrumentation"  # the key that OpenTelemetry's own instrumentations honour
 _NOTHING_ASKED, _NOTHING_SAID = Request(), Reply()
 _NOWHERE = Context()
+# What these classes' own constructors do, without a Python frame for it.
+_arguments: Callable[[tuple[Any, tuple[Any, ...], dict[str, Any]]], Arguments] = partial(tuple.__new__, Arguments)
+_request: Callable[[tuple[Any, ...]], Request] = partial(tuple.__new__, Request)
+_embedding_call: Callable[[tuple[Any, ...]], EmbeddingCall] = partial(tuple.__new__, EmbeddingCall)
+_usage: Callable[[tuple[int, UsageSource]], Usage] = partial(tuple.__new__, Usage)
 
 
 class Recorder(Protocol):
     """Where calls go: all that the hot path knows of pricing and reports."""
 
-    def begin(self, call: OpenCall, around: Context) -> Context:
-        """A call begins: return the context in which it runs, with the call in it under ``OPEN_CALL``."""
-
-    def count(self, call: OpenCall, request: Request, reply: Reply) -> Usage | None:
-        """The tokens of a successful call that did its work itself."""
-
-    def price(self, call: OpenCall, usage: Usage) -> Cost | None:
-        """What these tokens cost."""
+    begin: Callable[[OpenCall, Context], Context | None]
+    """A call begins: return the context in which it runs, with the call in it under ``OPEN_CALL``."""
+    count: Callable[[Request], Usage | None]
+    """The tokens of a successful call that did its work itself, and whose provider does not report them."""
+    price: Callable[[OpenCall, Usage], Cost | None]
+    """What these tokens cost."""
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
         """What the cache in front of a call spared."""
@@ -52,7 +59,7 @@ class Recorder(Protocol):
 
 def open_call() -> OpenCall | None:
     """The innermost embedding call that is open in the current context."""
-    call: OpenCall | None = context.get_value(OPEN_CALL)  # type: ignore[assignment]
+    call: OpenCall | None = context.get_current().get(OPEN_CALL)  # type: ignore[assignment]
     return None if call is None or call.end else call
 
 
@@ -63,8 +70,9 @@ class CallSite:
         self.recorder = recorder
         self.provider = provider
         self.call = call
-        self.reading_request = Guard(f"read a {provider} request")
-        self.reading_reply = Guard(f"read a {provider} reply")
+        self.read_request = guarded(call.request, f"read a {provider} request", _NOTHING_ASKED)
+        self.read_reply = guarded(call.reply, f"read a {provider} reply", _NOTHING_SAID)
+        self.read_component = guarded(call.component, f"read a {provider} class") if call.component else None
 
     def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenCall | None:
         around = context.get_current()
@@ -76,68 +84,50 @@ class CallSite:
                 parent = None
             elif parent.does_itself(self, instance):
                 return None
-        return OpenCall(self, Arguments(instance, args, kwargs), parent, around)
+        return OpenCall(self, _arguments((instance, args, kwargs)), parent, around)
 
 
 class OpenCall:
     """An embedding call, from when it opens until it is counted."""
 
-    __slots__ = (
-        "_lanes",
-        "_lookup",
-        "_record",
-        "component",
-        "context",
-        "delegated",
-        "end",
-        "failure",
-        "instance",
-        "leaf",
-        "parent",
-        "provider",
-        "reply",
-        "request",
-        "root",
-        "scope",
-        "site",
-        "start",
-        "start_unix_ns",
-        "token",
-        "tokens_below",
-        "usage",
-    )
+    end = 0
+    delegated = False
+    component: Component | None = None
+    reply = _NOTHING_SAID
+    usage: Usage | None = None
+    failure: Failure | None = None
+    span: Any = None
+    """The span that records this call, where one does; then what it leaves for the metrics, if anything."""
+    covered = False
+    """True when that span belongs to another instrumentation."""
+    tokens_below: int | None = 0
+    """What providers billed for the calls inside this one; None once one of them did not say."""
+    leaf: tuple[str, str | None] | None = None
+    """Provider and model of the last call inside this one that was billed."""
+    headers: Any = None
+    """The last answer's, as ``otel_embed.headers.read`` takes them."""
+    streamed: OpenExchange | None = None
+    """The exchange whose body is left to the application."""
+    _lookup: Lookup | None = None
+    _record: EmbeddingCall | None = None
 
     def __init__(self, site: CallSite, arguments: Arguments, parent: OpenCall | None, around: Context) -> None:
         self.start_unix_ns, self.start = time.time_ns(), time.perf_counter_ns()
-        self.end = 0
         self.site = site
         self.instance = arguments.instance
         """The object whose method is running, while it runs."""
         self.parent = parent
-        self.root = parent is None
-        self.component: Component | None = None
-        self.delegated = False
-        self.request, self.reply = _NOTHING_ASKED, _NOTHING_SAID
-        self.usage: Usage | None = None
-        self.failure: Failure | None = None
-        self.scope: Any = None
-        self.tokens_below: int | None = 0
-        """What providers billed for the calls inside this one; None once one of them did not say."""
-        self.leaf: tuple[str, str | None] | None = None
-        """Provider and model of the last call inside this one that was billed."""
-        self._lanes: list[Lane] = []
-        self._lookup: Lookup | None = None
-        self._record: EmbeddingCall | None = None
-        call = site.call
-        with site.reading_request:
-            if call.component is not None:
-                self.component = call.component(arguments)
-            self.request = call.request(arguments)
+        self.lanes: list[Lane] = []
+        if site.read_component is not None:
+            self.component = site.read_component(arguments)
+        self.request: Request = site.read_request(arguments)
         self.provider = self.request.provider or site.provider
+        self.root = parent is None
         if parent is not None:
             parent.delegated = True
-        self.context = site.recorder.begin(self, around)
+        self.context = site.recorder.begin(self, around) or context.set_value(OPEN_CALL, self, around)
         self.token: Token[Context] | None = context.attach(self.context)
+        OPEN_CALLS[id(self)] = self
 
     def does_itself(self, site: CallSite, instance: Any) -> bool:
         """True where a framework's object calls another of its own embedding methods to do this call's work."""
@@ -145,12 +135,12 @@ class OpenCall:
         return framework and self.instance is not None and self.instance is instance
 
     def add(self, lane: Lane) -> None:
-        self._lanes.append(lane)
+        self.lanes.append(lane)
 
     def exchange(self, url: object, request_bytes: int | None) -> OpenExchange:
         """An HTTP exchange of this call begins now."""
-        exchange = OpenExchange(url, request_bytes)
-        self._lanes.append(exchange)
+        exchange = OpenExchange(self, url, request_bytes)
+        self.lanes.append(exchange)
         return exchange
 
     def looked_up(self, lookup: Lookup) -> None:
@@ -159,39 +149,39 @@ class OpenCall:
 
     def close(self, result: Any, error: BaseException | None) -> None:
         """The wrapped function is over; a streamed body may still have to come."""
-        end = time.perf_counter_ns()
-        if error is None:
-            for lane in self._lanes:
-                if isinstance(lane, OpenExchange) and lane.body_open:
-                    lane.when_closed(lambda end, error: self.finish(end, result, error))
-                    return
-        self.finish(end, result, error)
+        streamed, self.streamed = self.streamed, None
+        if streamed is not None and error is None and streamed.body_open:
+            streamed.when_over(lambda end, error: self.finish(result, error, end))
+        else:
+            self.finish(result, error, time.perf_counter_ns())
 
-    def finish(self, end: int, result: Any, error: BaseException | None) -> None:
+    def finish(self, result: Any, error: BaseException | None, end: int) -> None:
         """Read what happened while the application's objects are at hand, and report it, once."""
         if self.end:
             return
         self.end = end
+        OPEN_CALLS.pop(id(self), None)
         site = self.site
         if error is not None:
             self.failure = failure(error, self._failed_status())
         else:
-            with site.reading_reply:
-                self.reply = site.call.reply(result)
+            self.reply = reply = site.read_reply(result)
             if not self.delegated and self._lookup is None:
-                self.usage = site.recorder.count(self, self.request, self.reply)
-        if self.request.content is not None:
-            self.request = self.request._replace(content=None)
+                if reply.tokens is not None:
+                    self.usage = _usage((reply.tokens, "reported"))
+                else:
+                    self.usage = site.recorder.count(self.request)
         if self.parent is not None:
             self.parent._ended_below(self, self.record())
-        site.recorder.finish(self)
         # What waits to be counted holds nothing of the application's.
-        self.instance = self.parent = self.token = None
+        self.request = _request((*self.request[:-1], None))
+        site.recorder.finish(self)
+        self.instance = self.parent = self.token = self.headers = None
         self.context = _NOWHERE
 
     def _failed_status(self) -> int | None:
         """The status of the last answer, where that answer was an error."""
-        answers = [lane for lane in self._lanes if isinstance(lane, OpenExchange)]
+        answers = [lane for lane in self.lanes if isinstance(lane, OpenExchange)]
         status = answers[-1].status if answers else None
         return status if status is not None and status >= 400 else None
 
@@ -199,7 +189,7 @@ class OpenCall:
         lane = Lane(call.start, "other", own=False)
         lane.marks = [(call.start + timing.start_ns, timing.stage) for timing in record.stages]
         lane.end = call.end
-        self._lanes.append(lane)
+        self.lanes.append(lane)
         if record.is_leaf:
             usage, tokens = record.usage, None
             if usage is not None and usage.source == "reported":
@@ -216,20 +206,19 @@ class OpenCall:
         return self._record
 
     def _freeze(self) -> EmbeddingCall:
-        start, end, lanes, site = self.start, self.end, self._lanes, self.site
+        start, end, lanes, site = self.start, self.end, self.lanes, self.site
         exchanges = [lane for lane in lanes if isinstance(lane, OpenExchange)]
         last = exchanges[-1] if exchanges else None
-        answer = headers.read(last.headers if last is not None else None)
         request, reply, usage = self.request, self.reply, self.usage
-        return EmbeddingCall(
+        fields = (
             self.provider,
             self.component,
-            site.call.local,
-            self.delegated,
-            self.root,
             request.model,
             reply.model,
             request.server or (None if last is None else last.server),
+            site.call.local,
+            not self.delegated and self._lookup is None,
+            self.root,
             reply.vectors if request.inputs is None else request.inputs,
             request.kind,
             reply.dimensions or request.dimensions,
@@ -239,12 +228,10 @@ class OpenCall:
             self.start_unix_ns,
             end - start,
             partition(start, end, lanes, len(exchanges)),
-            tuple([exchange.attempt(start, end) for exchange in exchanges]),
             retries(exchanges) if len(exchanges) > 1 else (),
             None if self._lookup is None else site.recorder.save(self, self._lookup),
             self.failure,
-            answer.rate_limit,
-            answer.server_seconds,
             None if last is None else last.request_bytes,
-            answer.body_bytes,
+            read(self.headers),
         )
+        return _embedding_call(fields)

@@ -109,7 +109,7 @@ class Patches:
             _installed.remove(self)
         for bound in self._patches.values():
             for _, patch in bound:
-                patch.active = False
+                patch.switch_off()
         while self._undo:
             with Guard("take a wrapper off"):
                 self._undo.pop()()

@@ -99,7 +99,7 @@ class Submit(NamedTuple):
     """A method that hands its first argument, a function, to another thread."""
 
     target: str
-    carry: Callable[[Callable[..., Any]], Callable[..., Any]]
+    carry: Callable[[Callable[..., Any]], Callable[..., Any] | None]
 
 
 Target = Call | Timed | Transport | Submit

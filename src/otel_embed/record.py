@@ -60,6 +60,16 @@ class Server(NamedTuple):
     port: int
 
 
+class Answer(NamedTuple):
+    """The facts of one answer's headers; None where the provider does not say."""
+
+    remaining_requests: float | None = None
+    remaining_tokens: float | None = None
+    server_ms: float | None = None
+    """The provider's own processing time."""
+    body_bytes: float | None = None
+
+
 class Request(NamedTuple):
     """What the caller asked for, read from the arguments before the call."""
 
@@ -117,23 +127,6 @@ class StageTiming(NamedTuple):
     """False where an instrumented call inside this one spent the time."""
 
 
-class Attempt(NamedTuple):
-    """One HTTP exchange of a call, in nanoseconds since the call's start."""
-
-    start_ns: int
-    end_ns: int
-    status: int | None
-    error: str | None
-    """The exception's qualified name where no response came."""
-
-
-class RateLimit(NamedTuple):
-    """What the provider says is left, after this call."""
-
-    requests: int | None = None
-    tokens: int | None = None
-
-
 class Failure(NamedTuple):
     type: str
     """The HTTP status where there is one, else the exception's qualified name (``error.type``)."""
@@ -154,15 +147,16 @@ class EmbeddingCall(NamedTuple):
     provider: str
     component: Component | None
     """Set for a framework's call, e.g. LangChain's; None for a provider client's."""
-    local: bool
-    """True for a model that runs in this process."""
-    delegated: bool
-    """True when an instrumented call inside this one did the work: tokens and cost stand there."""
-    root: bool
-    """True when no other embedding call was open around this one."""
     request_model: str | None
     response_model: str | None
     server: Server | None
+    local: bool
+    """True for a model that runs in this process."""
+    is_leaf: bool
+    """True for the one call of a nest that the provider bills: neither an instrumented call inside it did the work,
+    where tokens and cost then stand, nor is it a cache's."""
+    root: bool
+    """True when no other embedding call was open around this one."""
     inputs: int | None
     kind: InputKind | None
     dimensions: int | None
@@ -173,16 +167,13 @@ class EmbeddingCall(NamedTuple):
     duration_ns: int
     stages: tuple[StageTiming, ...]
     """A partition of the duration: in order, without gaps or overlaps."""
-    attempts: tuple[Attempt, ...]
     retries: tuple[str, ...]
     """What each retry answered to: an HTTP status or an exception's name."""
     cache: CacheOutcome | None
     failure: Failure | None
-    rate_limit: RateLimit | None
-    server_seconds: float | None
-    """The provider's own processing time, where it reports one."""
     request_bytes: int | None
-    response_bytes: int | None
+    answer: Answer | None
+    """What the last answer's headers said. They are read while the call is reported and not kept: None afterwards."""
 
     @property
     def seconds(self) -> float:
@@ -191,11 +182,6 @@ class EmbeddingCall(NamedTuple):
     @property
     def model(self) -> str | None:
         return self.request_model or self.response_model
-
-    @property
-    def is_leaf(self) -> bool:
-        """True for the one call of a nest that the provider bills."""
-        return not self.delegated and self.cache is None
 
     def stage_seconds(self) -> dict[Stage, float]:
         """Total time by stage, in seconds; the values add up to ``seconds``."""

@@ -40,9 +40,9 @@ class _Carried:
                     context.detach(token)
 
 
-def carry(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as it should be submitted: with the context of the open call, if there is one."""
-    return function if open_call() is None else _Carried(function, context.get_current())
+def carry(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """The function with the context of the open call; None where none is open here."""
+    return None if open_call() is None else _Carried(function, context.get_current())
 
 
 POOLS = Provider(

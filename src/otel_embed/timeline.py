@@ -9,23 +9,29 @@ was doing, and time that no lane covers is named by where it lies between the ex
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from heapq import heappop, heappush
 from operator import attrgetter
 
 from otel_embed.record import Stage, StageTiming
 
+# What the class's own constructor does, without a Python frame for it.
+_timing: Callable[[tuple[Stage, int, int, bool]], StageTiming] = partial(tuple.__new__, StageTiming)
+
 
 class Lane:
     """A stretch of time with its stages; all times are readings of one monotonic clock, in ns."""
 
-    __slots__ = ("end", "marks", "own", "start")
+    end: int | None = None
+    own = True
+    marks: list[tuple[int, Stage]]
 
     def __init__(self, start: int, stage: Stage, own: bool = True) -> None:
         self.start = start
-        self.end: int | None = None
-        self.marks: list[tuple[int, Stage]] = [(start, stage)]
-        self.own = own
+        self.marks = [(start, stage)]
+        if not own:
+            self.own = False
 
     def segments(self, start: int, end: int) -> Iterator[tuple[int, int, Stage]]:
         """The stages of this lane between two moments; an unfinished lane lasts to the end."""
@@ -42,11 +48,10 @@ class Lane:
 class Exchange(Lane):
     """The lane of one HTTP exchange; a failed one is followed by a retry or by nothing."""
 
-    __slots__ = ("failed",)
+    failed = False
 
     def __init__(self, start: int) -> None:
         super().__init__(start, "acquire")
-        self.failed = False
 
 
 def partition(start: int, end: int, lanes: list[Lane], exchanges: int) -> tuple[StageTiming, ...]:
@@ -60,26 +65,28 @@ def partition(start: int, end: int, lanes: list[Lane], exchanges: int) -> tuple[
 def _in_sequence(start: int, end: int, lanes: list[Lane], exchanges: int) -> tuple[StageTiming, ...] | None:
     """The stages where no lane begins before the last one ended, which is nearly always so; else None."""
     timings: list[StageTiming] = []
-    now, over, failed = start, 0, False
+    now, over, gap = start, 0, _gap(0, exchanges, False)
     for lane in lanes:
-        if lane.start < now or lane.end is None or lane.end > end:
+        begins, last, own = lane.start, lane.end, lane.own
+        if begins < now or last is None or last > end:
             return None
-        if lane.start > now:
-            timings.append(StageTiming(_gap(over, exchanges, failed), now - start, lane.start - start))
-        begins, stage = lane.marks[0]
-        for at, following in lane.marks[1:]:
-            if at > lane.end:
+        if begins > now:
+            timings.append(_timing((gap, now - start, begins - start, True)))
+        stage = None
+        for at, following in lane.marks:
+            if at > last:
                 return None
-            if at > begins:
-                timings.append(StageTiming(stage, begins - start, at - start, lane.own))
+            if at > begins and stage is not None:
+                timings.append(_timing((stage, begins - start, at - start, own)))
             begins, stage = at, following
-        now = lane.end
-        if now > begins:
-            timings.append(StageTiming(stage, begins - start, now - start, lane.own))
+        now = last
+        if now > begins and stage is not None:
+            timings.append(_timing((stage, begins - start, now - start, own)))
         if isinstance(lane, Exchange):
-            over, failed = over + 1, lane.failed
+            over += 1
+            gap = _gap(over, exchanges, lane.failed)
     if end > now or not timings:
-        timings.append(StageTiming(_gap(over, exchanges, failed), now - start, end - start))
+        timings.append(_timing((gap, now - start, end - start, True)))
     return tuple(timings)
 
 
@@ -120,7 +127,7 @@ def _swept(start: int, end: int, lanes: list[Lane]) -> tuple[StageTiming, ...]:
             _, _, stage, own = active[0]
         else:
             stage, own = _gap(over, len(ends), over > 0 and ends[over - 1][1]), True
-        _extend(timings, StageTiming(stage, now - start, then - start, own))
+        _extend(timings, _timing((stage, now - start, then - start, own)))
     return tuple(timings) or (StageTiming("other", 0, end - start),)
 
 

@@ -10,58 +10,66 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import FunctionType
 from typing import Any
 
 from opentelemetry import context
 
-from otel_embed.guard import Guard
+from otel_embed.guard import Guard, guarded
+from otel_embed.observe import OPEN_CALLS, CallSite
 from otel_embed.provider import Observation, Site, Submit
 
 _MARK = "__otel_embed__"
-_OPENING, _CLOSING = Guard("begin to observe"), Guard("end what was observed")
-_CARRYING = Guard("carry the context of a call into a thread")
+_CLOSING = Guard("end what was observed")
 
 
 class Patch:
-    """What stands behind one wrapped function."""
+    """What stands behind one wrapped function, which refers to nothing else of ours."""
 
     def __init__(self, target: str, site: Site | Submit, subclasses: bool = False) -> None:
         self.target = target
         self.module, _, self.path = target.partition(":")
         self.name = self.path.rpartition(".")[2]
         self.subclasses = subclasses
+        self.submits = isinstance(site, Submit)
+        self.occasion: Collection[Any] = (True,) if isinstance(site, CallSite) else OPEN_CALLS
+        """Empty while there is nothing to observe: all but calls matter only while a call is open."""
+        self._site = site
+        self.switch_on()
+
+    def switch_on(self) -> None:
         self.active = True
-        self._site: Any = site
+        if isinstance(self._site, Submit):
+            self.carry = guarded(self._site.carry, "carry the context of a call into a thread")
+        else:
+            self.open = guarded(self._site.open, "begin to observe")
 
-    @property
-    def submits(self) -> bool:
-        return isinstance(self._site, Submit)
-
-    def open(self, args: tuple[Any, ...], kwargs: dict[str, Any], method: bool) -> Observation | None:
-        seen: Observation | None
-        seen = self._site.open(args[0], args[1:], kwargs) if method else self._site.open(None, args, kwargs)
-        return seen
-
-    def carry(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        carried: Callable[..., Any] = self._site.carry(function)
-        return carried
+    def switch_off(self) -> None:
+        self.active, self.open, self.carry = False, _nothing, _nothing
 
     def take_over(self, patch: Patch) -> Callable[[], None] | None:
         """Serve a newer patch of the same target from where this one still stands under another's wrapper."""
         if self.active:
             return None
-        self._site, self.active = patch._site, True
-
-        def undo() -> None:
-            self.active = False
-
-        return undo
+        self._site = patch._site
+        self.switch_on()
+        return self.switch_off
 
     def __reduce__(self) -> tuple[Callable[[str], Patch], tuple[str]]:
         # A class that is pickled by value, as Ray and Spark do, takes its wrapped methods along.
         return restored, (self.target,)
+
+
+    @staticmethod
+    def close(seen: Observation, result: Any, error: BaseException | None) -> None:
+        """End what was observed."""
+        try:
+            if seen.token is not None:
+                context.detach(seen.token)
+            seen.close(result, error)
+        except Exception as failed:
+            _CLOSING.contain(failed)
 
 
 def restored(target: str) -> Patch:
@@ -73,8 +81,12 @@ def restored(target: str) -> Patch:
 
 def _inert(target: str) -> Patch:
     patch = Patch(target, _Nothing())
-    patch.active = False
+    patch.switch_off()
     return patch
+
+
+def _nothing(*_: Any) -> None:
+    return None
 
 
 class _Nothing:
@@ -128,23 +140,16 @@ def _wrapped(original: Any, patch: Patch, method: bool) -> Callable[..., Any]:
 def _around(original: Callable[..., Any], patch: Patch, method: bool) -> Callable[..., Any]:
     def around(*args: Any, **kwargs: Any) -> Any:
         seen = None
-        if patch.active:
-            with _OPENING:
-                seen = patch.open(args, kwargs, method)
+        if patch.occasion:
+            seen = patch.open(args[0], args[1:], kwargs) if method and args else patch.open(None, args, kwargs)
         if seen is None:
             return original(*args, **kwargs)
         try:
             result = original(*args, **kwargs)
         except BaseException as error:
-            with _CLOSING:
-                if seen.token is not None:
-                    context.detach(seen.token)
-                seen.close(None, error)
+            patch.close(seen, None, error)
             raise
-        with _CLOSING:
-            if seen.token is not None:
-                context.detach(seen.token)
-            seen.close(result, None)
+        patch.close(seen, result, None)
         return result
 
     return around
@@ -153,23 +158,16 @@ def _around(original: Callable[..., Any], patch: Patch, method: bool) -> Callabl
 def _around_async(original: Callable[..., Any], patch: Patch, method: bool) -> Callable[..., Any]:
     async def around(*args: Any, **kwargs: Any) -> Any:
         seen = None
-        if patch.active:
-            with _OPENING:
-                seen = patch.open(args, kwargs, method)
+        if patch.occasion:
+            seen = patch.open(args[0], args[1:], kwargs) if method and args else patch.open(None, args, kwargs)
         if seen is None:
             return await original(*args, **kwargs)
         try:
             result = await original(*args, **kwargs)
         except BaseException as error:
-            with _CLOSING:
-                if seen.token is not None:
-                    context.detach(seen.token)
-                seen.close(None, error)
+            patch.close(seen, None, error)
             raise
-        with _CLOSING:
-            if seen.token is not None:
-                context.detach(seen.token)
-            seen.close(result, None)
+        patch.close(seen, result, None)
         return result
 
     return around
@@ -177,10 +175,7 @@ def _around_async(original: Callable[..., Any], patch: Patch, method: bool) -> C
 
 def _carrying(original: Callable[..., Any], patch: Patch) -> Callable[..., Any]:
     def submit(self: Any, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        carried = function
-        if patch.active:
-            with _CARRYING:
-                carried = patch.carry(function)
-        return original(self, carried, *args, **kwargs)
+        carried = patch.carry(function) if patch.occasion else None
+        return original(self, carried or function, *args, **kwargs)
 
     return submit

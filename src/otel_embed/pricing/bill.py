@@ -34,9 +34,12 @@ class Pricing:
         """The tokens of inputs whose provider does not report them; None where they are not to be counted."""
         return self._counter.count(request.model, request.content, request.kind)
 
-    def price(self, provider: str, usage: Usage, *models: str | None) -> Cost | None:
-        """What tokens cost at the first of these models that has a price; None, not 0, where none has."""
-        return _cost(self._prices.find(provider, *models), usage.tokens)
+    def price(self, call: OpenCall, usage: Usage) -> Cost | None:
+        """What a call's tokens cost; None, not 0, where there is no price or nobody to pay."""
+        if call.site.call.local:
+            return None
+        price = self._prices.find(call.provider, call.reply.model, call.request.model)
+        return None if price is None else _cost(price, usage.tokens)
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
         """What the hits of a cache would have cost: at the rate of tokens that this model's misses were billed."""

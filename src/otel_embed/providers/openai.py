@@ -13,36 +13,36 @@ from otel_embed.record import InputKind, Reply, Request, Server
 
 def _request(call: Arguments) -> Request:
     asked = call.kwargs
-    content = asked.get("input")
-    inputs, kind = _inputs(content)
-    server, provider = _endpoint(call.instance._client)
+    content, model = asked.get("input"), asked.get("model")
+    inputs, kind = (1, "text") if isinstance(content, str) else _inputs(content)
+    client = call.instance._client
+    url = getattr(client, "_base_url", None) or client.base_url  # the property of openai 3 imports, each time
+    endpoint = _endpoints.get(id(url))
+    if endpoint is None or endpoint[0] is not url:
+        endpoint = _endpoint(client, url)
     return Request(
-        _text(asked.get("model")),
+        model if isinstance(model, str) else None,
         inputs,
         kind,
-        _number(asked.get("dimensions")),
-        _text(asked.get("encoding_format")),
-        server,
-        provider,
+        _number(asked["dimensions"]) if "dimensions" in asked else None,
+        _text(asked["encoding_format"]) if "encoding_format" in asked else None,
+        endpoint[1],
+        endpoint[2],
         content,
     )
 
 
 _Endpoint = tuple[Any, Server, str]
-_endpoints: dict[tuple[int, type], _Endpoint] = {}
+_endpoints: dict[int, _Endpoint] = {}
 
 
-def _endpoint(client: Any) -> tuple[Server, str]:
+def _endpoint(client: Any, url: Any) -> _Endpoint:
     """Where a client sends its requests, and whose endpoint that is. Its URL is parsed once, not once a call."""
-    url = client.base_url
-    key = (id(url), type(client))
-    known = _endpoints.get(key)
-    if known is None or known[0] is not url:
-        if len(_endpoints) > 256:
-            _endpoints.clear()
-        server = Server(url.host, url.port or (80 if url.scheme == "http" else 443))
-        known = _endpoints[key] = (url, server, _provider(type(client), url.host))
-    return known[1], known[2]
+    if len(_endpoints) > 256:
+        _endpoints.clear()
+    server = Server(url.host, url.port or (80 if url.scheme == "http" else 443))
+    endpoint = _endpoints[id(url)] = (url, server, _provider(type(client), url.host))
+    return endpoint
 
 
 def _provider(client: type, host: str) -> str:
@@ -61,8 +61,6 @@ def _text(value: Any) -> str | None:
 
 def _inputs(content: Any) -> tuple[int | None, InputKind | None]:
     """How many inputs and of what kind; an iterable that can be walked only once is left alone."""
-    if isinstance(content, str):
-        return 1, "text"
     if not isinstance(content, (list, tuple)):
         return None, None
     if not content:
@@ -76,11 +74,16 @@ def _reply(response: Any) -> Reply:
     if type(response).__name__.endswith("APIResponse"):  # asked for by with_raw_response or with_streaming_response
         return _unparsed(response.http_response)
     # What a server leaves out, the client's objects lack.
-    data, usage, model = response.data, getattr(response, "usage", None), _text(getattr(response, "model", None))
-    tokens = None if usage is None else _tokens(usage.prompt_tokens) or _tokens(getattr(usage, "total_tokens", None))
-    if not data:
-        return Reply(model, None, None, tokens)
-    return Reply(model, len(data), _dimensions(data[0].embedding), tokens)
+    data, usage, model = response.data, getattr(response, "usage", None), getattr(response, "model", None)
+    tokens = getattr(usage, "prompt_tokens", None) or getattr(usage, "total_tokens", None)
+    vector = data[0].embedding if data else None
+    return Reply(
+        model if isinstance(model, str) else None,
+        len(data) if data else None,
+        len(vector) if isinstance(vector, list) else _dimensions(vector),
+        # Some servers report 0 and mean that they do not count.
+        tokens if isinstance(tokens, int) and tokens > 0 else None,
+    )
 
 
 def _dimensions(vector: Any) -> int | None:

@@ -10,20 +10,15 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from opentelemetry.context import Context
-
-_MARK = "opentelemetry.genai.client.embedding.context"
+MARK = "opentelemetry.genai.client.embedding.context"
+"""The key in the context of an embeddings span that another instrumentation opened."""
 _MARKING_MODULE = "opentelemetry.util.genai._embedding_invocation"
-_OPENLLMETRY = "suppress_language_model_instrumentation"
-
-
-def is_covered(around: Context) -> bool:
-    """True inside an embeddings span of another instrumentation."""
-    return around.get(_MARK) is not None
+_FOR_OPENLLMETRY = {"suppress_language_model_instrumentation": True}
 
 
 def marks() -> dict[str, Any]:
     """What to put in the context of a call so that others know it is observed."""
-    upstream = sys.modules.get(_MARKING_MODULE)
-    data = getattr(upstream, "EmbeddingData", None)
-    return {_OPENLLMETRY: True} if data is None else {_OPENLLMETRY: True, _MARK: data()}
+    if _MARKING_MODULE not in sys.modules:
+        return _FOR_OPENLLMETRY
+    data = getattr(sys.modules[_MARKING_MODULE], "EmbeddingData", None)
+    return _FOR_OPENLLMETRY if data is None else {**_FOR_OPENLLMETRY, MARK: data()}

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
-from opentelemetry.trace import Span, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
 from otel_embed import guard
@@ -19,27 +18,32 @@ from otel_embed.config import Semconv
 from otel_embed.record import EmbeddingCall
 from otel_embed.report import names
 from otel_embed.report.budget import Budget
+from otel_embed.report.limits import RateLimits
 from otel_embed.report.names import Instrument
 from otel_embed.report.pending import PendingInputs
-from otel_embed.report.spans import Scope
-from otel_embed.report.totals import PICODOLLARS, Key, Series, Totals, outcome
+from otel_embed.report.totals import PICODOLLARS, Identity, Key, Series, Totals, outcome
 
 Attributes = dict[str, AttributeValue]
 Sums = Iterable[tuple[Attributes, float]]
 _MAX_IDENTITIES = 2000
-_NOWHERE = Context()
 
 
 class MetricReport:
     """Histograms and observed sums on one meter; ``settle`` counts what is not counted yet."""
 
     def __init__(
-        self, meter: Meter, totals: Totals, pending: PendingInputs, budget: Budget, settle: Callable[[], None]
+        self,
+        meter: Meter,
+        totals: Totals,
+        pending: PendingInputs,
+        limits: RateLimits,
+        budget: Budget,
+        settle: Callable[[], None],
     ) -> None:
         self._meter = meter
         self._settle = settle
         self._totals = totals
-        self._attributes: dict[Key, Attributes] = {}
+        self._attributes: dict[Identity, Attributes] = {}
         self._framework = _histogram(meter, names.FRAMEWORK_DURATION)
         self.choose("latest")
         self._observe(meter.create_observable_counter, names.SPEND, _spend)
@@ -48,7 +52,7 @@ class MetricReport:
         self._observe(meter.create_observable_counter, names.STAGE_TIME, _stage_time)
         self._observe(meter.create_observable_counter, names.ERRORS, _errors)
         self._observe(meter.create_observable_counter, names.RETRIES, _retries)
-        self._observe(meter.create_observable_gauge, names.RATE_LIMIT, _rate_limits)
+        self._observe(meter.create_observable_gauge, names.RATE_LIMIT, lambda _: _rate_limits(limits))
         self._observe(meter.create_observable_counter, names.LOOKUPS, _lookups)
         self._observe(meter.create_observable_counter, names.SAVED_MONEY, _saved_money)
         self._observe(meter.create_observable_counter, names.SAVED_INPUT_TOKENS, _saved_tokens)
@@ -79,12 +83,11 @@ class MetricReport:
 
         create(instrument.name, [observe], instrument.unit, instrument.description)
 
-    def record(self, call: EmbeddingCall, scope: Scope | None) -> None:
-        """Make the SDK records of one call; those of the convention only where nobody else does."""
-        around = _NOWHERE if scope is None else _exemplar(scope.span)
+    def record(self, call: EmbeddingCall, covered: bool, around: Context) -> None:
+        """Make the SDK records of one call in the context of its span; the convention's only where nobody else does."""
         if call.component is not None:
             self._framework.record(call.seconds, _framework_attributes(call), around)
-        if not call.is_leaf or (scope is not None and scope.covered):
+        if covered or not call.is_leaf:
             return
         attributes = self._identity(call)
         failure = call.failure
@@ -99,19 +102,12 @@ class MetricReport:
             histogram.record(call.usage.tokens, {**attributes, names.TOKEN_TYPE: names.INPUT}, around)
 
     def _identity(self, call: EmbeddingCall) -> Attributes:
-        address, port = call.server or (None, None)
-        key = Key(None, None, call.provider, call.request_model, call.response_model, address, port)
-        attributes = self._attributes.get(key)
+        attributes = self._attributes.get(call[:5])
         if attributes is None:
-            attributes = _semconv(key)
+            attributes = _semconv(Key.of(call))
             if len(self._attributes) < _MAX_IDENTITIES:
-                self._attributes[key] = attributes
+                self._attributes[call[:5]] = attributes
         return attributes
-
-
-def _exemplar(span: Span) -> Context:
-    """The context by which a histogram finds the sampled span of a call."""
-    return set_span_in_context(span, _NOWHERE) if span.get_span_context().trace_flags.sampled else _NOWHERE
 
 
 def _histogram(meter: Meter, instrument: Instrument) -> Histogram:
@@ -154,10 +150,11 @@ def _levels(series: Series) -> Iterator[Attributes]:
 
 
 def _model(key: Key) -> Attributes:
-    found: Attributes = {names.PROVIDER: key.provider}
-    if key.model is not None:
-        found[names.REQUEST_MODEL] = key.model
-    return found
+    return _place(key.provider, key.model)
+
+
+def _place(provider: str, model: str | None) -> Attributes:
+    return {names.PROVIDER: provider} if model is None else {names.PROVIDER: provider, names.REQUEST_MODEL: model}
 
 
 def _observations(sums: Sums) -> Iterator[Observation]:
@@ -201,12 +198,9 @@ def _retries(series: list[Series]) -> Sums:
             yield {**_model(each.key), names.RETRY_STATUS: status}, count
 
 
-def _rate_limits(series: list[Series]) -> Sums:
-    latest = {(each.key.provider, each.key.model): each for each in series if each.rate_limit is not None}
-    for each in latest.values():
-        for kind, left in zip(("requests", "tokens"), each.rate_limit or ()):
-            if left is not None:
-                yield {**_model(each.key), names.RATE_LIMIT_KIND: kind}, left
+def _rate_limits(limits: RateLimits) -> Sums:
+    for provider, model, kind, left in limits.now():
+        yield {**_place(provider, model), names.RATE_LIMIT_KIND: kind}, left
 
 
 def _lookups(series: list[Series]) -> Sums:
@@ -231,10 +225,7 @@ def _saved_tokens(series: list[Series]) -> Sums:
 
 def _pending(pending: PendingInputs) -> Sums:
     for (provider, model), inputs in pending.now().items():
-        attributes: Attributes = {names.PROVIDER: provider}
-        if model is not None:
-            attributes[names.REQUEST_MODEL] = model
-        yield attributes, inputs
+        yield _place(provider, model), inputs
 
 
 def _limit(budget: Budget) -> Sums:

@@ -62,7 +62,7 @@ class Instrument(NamedTuple):
 
 
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
-_FINE_SECONDS = (0.0005, 0.001, 0.002, 0.005, *_SECONDS)
+FINE_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, *_SECONDS)
 """For cached and local calls, which take less than the convention's first bucket."""
 _TOKENS = tuple(4.0**power for power in range(14))
 
@@ -78,7 +78,7 @@ TOKENS = Instrument(
 LEGACY_DURATION = Instrument("gen_ai.client.operation.duration", "s", "GenAI operation duration.", _SECONDS)
 LEGACY_TOKENS = Instrument("gen_ai.client.token.usage", "{token}", "Number of input and output tokens used.", _TOKENS)
 FRAMEWORK_DURATION = Instrument(
-    "otel_embed.framework.duration", "s", "What the application waited for a framework's embedder.", _FINE_SECONDS
+    "otel_embed.framework.duration", "s", "What the application waited for a framework's embedder.", FINE_SECONDS
 )
 SPEND = Instrument("otel_embed.cost", "{USD}", "Money spent on embeddings, where the price is known.")
 UNPRICED = Instrument("otel_embed.unpriced", "{call}", "Calls whose cost is unknown for want of a price or of tokens.")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     INVALID_SPAN,
+    NonRecordingSpan,
     Span,
     SpanKind,
     Status,
@@ -33,14 +34,6 @@ _CAPTURED_INPUTS, _CAPTURED_CHARACTERS = 16, 1024
 Attributes = dict[str, AttributeValue]
 
 
-class Scope(NamedTuple):
-    """The span that stands for an open call."""
-
-    span: Span
-    covered: bool
-    """True when the span belongs to another instrumentation."""
-
-
 class _Opening(NamedTuple):
     """What the spans of one operation begin with."""
 
@@ -59,46 +52,49 @@ class SpanReport:
 
     def begin(self, call: OpenCall, around: Context) -> Context:
         """Start the span of a call; returns the context in which the call runs."""
-        if call.component is None and coexist.is_covered(around):
-            call.scope = Scope(get_current_span(around), covered=True)
-            return Context({**around, OPEN_CALL: call})
-        name, kind, attributes = self._opening(call)
-        span = self._tracer.start_span(name, around, kind, attributes, start_time=call.start_unix_ns)
-        if self._captures and span.is_recording():
-            span.set_attribute(names.INPUT_MESSAGES, _captured(call.request.content))
-        call.scope = Scope(span, covered=False)
-        if call.component is None:
-            return Context({**around, _SPAN: span, OPEN_CALL: call, **coexist.marks()})
-        return Context({**around, _SPAN: span, OPEN_CALL: call})
-
-    def _opening(self, call: OpenCall) -> _Opening:
         request, component = call.request, call.component
-        key = (call.provider, request.model, request.server) if component is None else component
-        opening = self._openings.get(key)
-        if opening is None:
-            if component is not None:
-                about: Attributes = {names.FRAMEWORK: component.framework}
-                opening = _Opening(f"{component.method} {component.name}", SpanKind.INTERNAL, about)
-            else:
-                kind = SpanKind.INTERNAL if call.site.call.local else SpanKind.CLIENT
-                name = f"embeddings {request.model}" if request.model else "embeddings"
-                opening = _Opening(name, kind, identity(call.provider, request.model, request.server))
-            if len(self._openings) < _MAX_OPENINGS:
-                self._openings[key] = opening
+        if component is not None:
+            key: object = component
+        elif coexist.MARK in around:
+            span = get_current_span(around)
+            call.covered, call.span = True, span if span.is_recording() else None
+            return Context({**around, OPEN_CALL: call})
+        else:
+            key = (call.provider, request.model, request.server)
+        name, kind, attributes = self._openings.get(key) or self._opening(key, call)
+        span = self._tracer.start_span(name, around, kind, attributes, start_time=call.start_unix_ns)
+        call.span = span if span.is_recording() else None
+        if self._captures and call.span is not None:
+            span.set_attribute(names.INPUT_MESSAGES, _captured(request.content))
+        if component is not None:
+            return Context({**around, _SPAN: span, OPEN_CALL: call})
+        return Context({**around, _SPAN: span, OPEN_CALL: call, **coexist.marks()})
+
+    def _opening(self, key: object, call: OpenCall) -> _Opening:
+        component, model = call.component, call.request.model
+        if component is not None:
+            about: Attributes = {names.FRAMEWORK: component.framework}
+            opening = _Opening(f"{component.method} {component.name}", SpanKind.INTERNAL, about)
+        else:
+            kind = SpanKind.INTERNAL if call.site.call.local else SpanKind.CLIENT
+            about = identity(call.provider, model, call.request.server)
+            opening = _Opening(f"embeddings {model}" if model else "embeddings", kind, about)
+        if len(self._openings) < _MAX_OPENINGS:
+            self._openings[key] = opening
         return opening
 
     def finish(self, call: OpenCall) -> None:
         """Say what happened, and end the span."""
-        span, covered = call.scope
-        if span.is_recording():
-            record = call.record()
-            span.set_attributes(attributes(record))
-            if record.failure is not None and not covered:
-                span.set_status(_FAILED)
-            if self._tells_stages(record):
-                self._stages(span, record)
-        if not covered:
+        span, record = call.span, call.record()
+        span.set_attributes(attributes(record))
+        if record.failure is not None and not call.covered:
+            span.set_status(_FAILED)
+        if self._tells_stages(record):
+            self._stages(span, record)
+        if not call.covered:
             span.end(call.start_unix_ns + call.end - call.start)
+        about = span.get_span_context()
+        call.span = NonRecordingSpan(about) if about.trace_flags.sampled else None
 
     def _tells_stages(self, call: EmbeddingCall) -> bool:
         if self._stage_spans == "slow":
@@ -126,7 +122,7 @@ def identity(provider: str, model: str | None, server: Server | None) -> Attribu
 
 def attributes(call: EmbeddingCall) -> Attributes:
     """What is known of a call when it is over."""
-    found: Attributes = {}
+    found: dict[str, Any] = {}
     if call.is_leaf:
         _tell_operation(found, call)
     if call.cache is not None:
@@ -137,8 +133,9 @@ def attributes(call: EmbeddingCall) -> Attributes:
         found[names.ERROR_TYPE], found[names.CAUSE] = call.failure
     if call.retries:
         found[names.RETRY_COUNT] = len(call.retries)
-    for stage, seconds in call.stage_seconds().items():
-        found[names.STAGE_DURATION[stage]] = seconds
+    for stage, start, end, _ in call.stages:
+        name = names.STAGE_DURATION[stage]
+        found[name] = found.get(name, 0.0) + (end - start) / 1e9
     return found
 
 
@@ -161,18 +158,19 @@ def _tell_operation(found: Attributes, call: EmbeddingCall) -> None:
 
 
 def _tell_exchange(found: Attributes, call: EmbeddingCall) -> None:
-    if call.rate_limit is not None:
-        requests, tokens = call.rate_limit
-        if requests is not None:
-            found[names.REMAINING_REQUESTS] = requests
-        if tokens is not None:
-            found[names.REMAINING_TOKENS] = tokens
-    if call.server_seconds is not None:
-        found[names.SERVER_DURATION] = call.server_seconds
     if call.request_bytes is not None:
         found[names.REQUEST_BYTES] = call.request_bytes
-    if call.response_bytes is not None:
-        found[names.RESPONSE_BYTES] = call.response_bytes
+    if call.answer is None:
+        return
+    requests, tokens, server_ms, body_bytes = call.answer
+    if requests is not None:
+        found[names.REMAINING_REQUESTS] = int(requests)
+    if tokens is not None:
+        found[names.REMAINING_TOKENS] = int(tokens)
+    if server_ms is not None:
+        found[names.SERVER_DURATION] = server_ms / 1e3
+    if body_bytes is not None:
+        found[names.RESPONSE_BYTES] = int(body_bytes)
 
 
 def _tell_cache(found: Attributes, call: EmbeddingCall) -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from otel_embed.record import EmbeddingCall, RateLimit
+from otel_embed.record import Component, EmbeddingCall, Server
 from otel_embed.report.sketch import Sketch
 
 PICODOLLARS = 10**12
@@ -30,9 +30,19 @@ class Key(NamedTuple):
     address: str | None
     port: int | None
 
+    @classmethod
+    def of(cls, call: EmbeddingCall) -> Key:
+        framework, component = (call.component.framework, call.component.name) if call.component else (None, None)
+        address, port = call.server or (None, None)
+        return cls(framework, component, call.provider, call.request_model, call.response_model, address, port)
+
     @property
     def model(self) -> str | None:
         return self.request_model or self.response_model
+
+
+Identity = tuple[str, "Component | None", "str | None", "str | None", "Server | None"]
+"""The first fields of a call, by which its series is found without making a key."""
 
 
 class CacheTotals:
@@ -55,7 +65,6 @@ class Series:
         "leaves",
         "outcomes",
         "picodollars",
-        "rate_limit",
         "retries",
         "stage_ns",
         "tokens",
@@ -73,7 +82,6 @@ class Series:
         self.outcomes: Counter[str] = Counter()
         self.caches: dict[str, CacheTotals] = {}
         self.latency = Sketch()
-        self.rate_limit: RateLimit | None = None
 
 
 class Totals:
@@ -84,7 +92,7 @@ class Totals:
 
     def clear(self) -> None:
         self._lock = threading.Lock()
-        self._series: dict[Key, Series] = {}
+        self._series: dict[Identity, Series] = {}
         self.first_start_ns: int | None = None
         self.last_end_ns: int | None = None
 
@@ -99,9 +107,11 @@ class Totals:
 
     def _add(self, call: EmbeddingCall) -> None:
         start, end = call.start_unix_ns, call.start_unix_ns + call.duration_ns
-        self.first_start_ns = start if self.first_start_ns is None else min(self.first_start_ns, start)
-        self.last_end_ns = end if self.last_end_ns is None else max(self.last_end_ns, end)
-        series = self._of(call)
+        if self.first_start_ns is None or start < self.first_start_ns:
+            self.first_start_ns = start
+        if self.last_end_ns is None or end > self.last_end_ns:
+            self.last_end_ns = end
+        series = self._series.get(call[:5]) or self._new(call)
         series.calls += 1
         series.latency.add(call.duration_ns / 1e9)
         stage_ns = series.stage_ns
@@ -113,8 +123,6 @@ class Totals:
             series.inputs += call.inputs
         for reason in call.retries:
             series.retries[reason] += 1
-        if call.rate_limit is not None:
-            series.rate_limit = call.rate_limit
         if call.component is not None:
             series.outcomes[outcome(call)] += 1
         if call.cache is not None:
@@ -122,16 +130,15 @@ class Totals:
         if call.is_leaf:
             _add_leaf(series, call)
 
-    def _of(self, call: EmbeddingCall) -> Series:
-        framework, component = (call.component.framework, call.component.name) if call.component else (None, None)
-        address, port = call.server or (None, None)
-        key = Key(framework, component, call.provider, call.request_model, call.response_model, address, port)
-        series = self._series.get(key)
-        if series is None:
-            if len(self._series) >= MAX_SERIES:
-                key = Key(framework, OVERFLOW if component else None, call.provider, OVERFLOW, None, None, None)
-            series = self._series.setdefault(key, Series(key))
-        return series
+    def _new(self, call: EmbeddingCall) -> Series:
+        """The series of a call that is the first of its kind; beyond ``MAX_SERIES`` kinds, the one of the others."""
+        key = Key.of(call)
+        identity: Identity = call[:5]
+        if len(self._series) >= MAX_SERIES:
+            component = None if call.component is None else Component(call.component.framework, OVERFLOW, "")
+            identity = (call.provider, component, OVERFLOW, None, None)
+            key = Key(key.framework, component and OVERFLOW, call.provider, OVERFLOW, None, None, None)
+        return self._series.setdefault(identity, Series(key))
 
 
 def outcome(call: EmbeddingCall) -> str:

@@ -14,7 +14,7 @@ from otel_embed.observe import OpenCall
 from otel_embed.record import EmbeddingCall
 from otel_embed.report.totals import PICODOLLARS
 
-_TRACKED = context.create_key("otel-embed-tracked")
+TRACKED = context.create_key("otel-embed-tracked")
 
 
 class TrackedUsage:
@@ -92,8 +92,8 @@ class track:
 
     def __enter__(self) -> TrackedUsage:
         around = context.get_current()
-        outer: tuple[TrackedUsage, ...] = around.get(_TRACKED, ())  # type: ignore[assignment]
-        self._token = context.attach(context.set_value(_TRACKED, (*outer, self._usage), around))
+        outer: tuple[TrackedUsage, ...] = around.get(TRACKED, ())  # type: ignore[assignment]
+        self._token = context.attach(context.set_value(TRACKED, (*outer, self._usage), around))
         return self._usage
 
     def __exit__(
@@ -106,7 +106,6 @@ class track:
 
 def tracked(call: OpenCall) -> None:
     """Count a finished call in the blocks it was made in."""
-    usages: tuple[TrackedUsage, ...] | None = call.context.get(_TRACKED)  # type: ignore[assignment]
-    if usages is not None:
-        for usage in usages:
-            usage.add(call.record())
+    usages: tuple[TrackedUsage, ...] = call.context.get(TRACKED, ())  # type: ignore[assignment]
+    for usage in usages:
+        usage.add(call.record())

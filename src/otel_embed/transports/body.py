@@ -77,7 +77,7 @@ class _Watched:
                 yield chunk
         except Exception as error:
             with _WATCHING:
-                self._exchange.close(error)
+                self._exchange.over(error)
             raise
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -88,7 +88,7 @@ class _Watched:
                 yield chunk
         except Exception as error:
             with _WATCHING:
-                self._exchange.close(error)
+                self._exchange.over(error)
             raise
 
     def close(self) -> None:
@@ -96,18 +96,18 @@ class _Watched:
             self._stream.close()
         finally:
             with _WATCHING:
-                self._exchange.close(None)
+                self._exchange.over()
 
     async def aclose(self) -> None:
         try:
             await self._stream.aclose()
         finally:
             with _WATCHING:
-                self._exchange.close(None)
+                self._exchange.over()
 
     def __del__(self) -> None:
         with _WATCHING:
-            self._exchange.close(None)  # a response that was dropped without being read or closed
+            self._exchange.over()  # a response that was dropped without being read or closed
 
     def _remember(self, chunk: bytes) -> None:
         if self._extensions is not None:

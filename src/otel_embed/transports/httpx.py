@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from time import perf_counter_ns
 from typing import Any
 
+from opentelemetry.context import get_current
+
 from otel_embed.exchange import OpenExchange
-from otel_embed.guard import Guard
-from otel_embed.observe import open_call
+from otel_embed.observe import OPEN_CALL, OpenCall
 from otel_embed.provider import Provider, Transport
 from otel_embed.record import Stage
 from otel_embed.transports.body import watch
-
-_TRACING = Guard("follow an HTTP exchange")
 
 _BEGINS: dict[str, Stage] = {
     "connection.connect_tcp.started": "connect",
@@ -38,74 +38,73 @@ class _Send:
     """``Client.send`` or ``AsyncClient.send``."""
 
     def __init__(self, asynchronous: bool) -> None:
-        self._traced = _traced_async if asynchronous else _traced
+        self._exchange = _AsyncExchange if asynchronous else _SyncExchange
 
     def open(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Exchange | None:
-        call = open_call()
-        if call is None:
+        call: OpenCall | None = get_current().get(OPEN_CALL)  # type: ignore[assignment]
+        if call is None or call.end:
             return None
-        request = args[0] if args else kwargs["request"]
-        exchange = call.exchange(request.url, _size(request))
-        extensions = request.extensions
-        before = extensions.get("trace")
-        extensions["trace"] = self._traced(exchange, before)
-        return _Exchange(exchange, extensions, before)
+        return self._exchange(call, args[0] if args else kwargs["request"])
 
 
-class _Exchange:
+class _Exchange(OpenExchange):
     token = None
-    __slots__ = ("_before", "_exchange", "_extensions")
 
-    def __init__(self, exchange: OpenExchange, extensions: dict[str, Any], before: _Trace | None) -> None:
-        self._exchange, self._extensions, self._before = exchange, extensions, before
+    def __init__(self, call: OpenCall, request: Any) -> None:
+        self.start = start = perf_counter_ns()
+        self.marks = [(start, "acquire")]
+        self.url = request.url
+        content = getattr(request, "_content", None)  # absent where the body is a stream
+        self.request_bytes = None if content is None else len(content)
+        self.call = call
+        self._extensions = extensions = request.extensions
+        self._before: _Trace | None = extensions.get("trace")
+        extensions["trace"] = self.trace
+        call.lanes.append(self)
+
+    def trace(self, event: str, info: Any) -> Any:
+        """What httpcore calls with each of its events. Nothing in it may fail: it runs in the application's request."""
+        raise NotImplementedError
 
     def close(self, response: Any, error: BaseException | None) -> None:
         if self._before is None:
             self._extensions.pop("trace", None)
         else:
             self._extensions["trace"] = self._before
-        exchange = self._exchange
-        if error is None:
-            if len(exchange.marks) == 1:  # a transport without httpcore tells nothing of its stages
-                exchange.marks[0] = (exchange.start, "wait")
-            exchange.answered(response.status_code, response.headers.raw)
-            if not response.is_closed:
-                watch(response, exchange)
-                return
-        exchange.close(error)
+        call, self.call = self.call, None
+        if error is not None or call is None:
+            self.over(error)
+            return
+        if len(self.marks) == 1:  # a transport without httpcore tells nothing of its stages
+            self.marks[0] = (self.start, "wait")
+        self.status = status = response.status_code
+        self.failed = status >= 400
+        call.headers = response.headers
+        if response.is_closed:
+            self.end = perf_counter_ns()
+        else:
+            call.streamed = self
+            watch(response, self)
 
 
-def _size(request: Any) -> int | None:
-    content = getattr(request, "_content", None)  # absent where the body is a stream
-    return len(content) if isinstance(content, bytes) else None
+class _SyncExchange(_Exchange):
+    def trace(self, event: str, info: Any) -> None:
+        stage = _BEGINS.get(event)
+        if stage is not None:
+            self.marks.append((perf_counter_ns(), stage))
+        if self._before is not None:
+            self._before(event, info)
 
 
-def _traced(exchange: OpenExchange, before: _Trace | None) -> _Trace:
-    def trace(event: str, info: Any) -> None:
-        with _TRACING:
-            _follow(exchange, event)
-        if before is not None:
-            before(event, info)
-
-    return trace
-
-
-def _traced_async(exchange: OpenExchange, before: _Trace | None) -> _Trace:
-    async def trace(event: str, info: Any) -> None:
-        with _TRACING:
-            _follow(exchange, event)
-        if before is not None:
-            told = before(event, info)
+class _AsyncExchange(_Exchange):
+    async def trace(self, event: str, info: Any) -> None:
+        stage = _BEGINS.get(event)
+        if stage is not None:
+            self.marks.append((perf_counter_ns(), stage))
+        if self._before is not None:
+            told = self._before(event, info)
             if inspect.isawaitable(told):
                 await told
-
-    return trace
-
-
-def _follow(exchange: OpenExchange, event: str) -> None:
-    stage = _BEGINS.get(event)
-    if stage is not None:
-        exchange.mark(stage)
 
 
 def _provider(name: str, requires: str) -> Provider:
