@@ -21,7 +21,7 @@ from opentelemetry.context import Context
 
 from otel_embed.exchange import OpenExchange, retries
 from otel_embed.failure import failure
-from otel_embed.guard import guarded
+from otel_embed.guard import Guard, guarded
 from otel_embed.headers import read
 from otel_embed.provider import Arguments, Call, Lookup
 from otel_embed.record import CacheOutcome, Component, Cost, EmbeddingCall, Failure, Reply, Request, Usage, UsageSource
@@ -70,8 +70,8 @@ class CallSite:
         self.recorder = recorder
         self.provider = provider
         self.call = call
-        self.read_request = guarded(call.request, f"read a {provider} request", _NOTHING_ASKED)
-        self.read_reply = guarded(call.reply, f"read a {provider} reply", _NOTHING_SAID)
+        self.read_request, self.reading_request = call.request, Guard(f"read a {provider} request")
+        self.read_reply, self.reading_reply = call.reply, Guard(f"read a {provider} reply")
         self.read_component = guarded(call.component, f"read a {provider} class") if call.component else None
 
     def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenCall | None:
@@ -93,11 +93,11 @@ class OpenCall:
     end = 0
     delegated = False
     component: Component | None = None
-    reply = _NOTHING_SAID
+    request, reply = _NOTHING_ASKED, _NOTHING_SAID
     usage: Usage | None = None
     failure: Failure | None = None
     span: Any = None
-    """The span that records this call, where one does; then what it leaves for the metrics, if anything."""
+    """The span that records this call, where one does; its context once it has ended."""
     covered = False
     """True when that span belongs to another instrumentation."""
     tokens_below: int | None = 0
@@ -120,7 +120,10 @@ class OpenCall:
         self.lanes: list[Lane] = []
         if site.read_component is not None:
             self.component = site.read_component(arguments)
-        self.request: Request = site.read_request(arguments)
+        try:
+            self.request = site.read_request(arguments)
+        except Exception as error:
+            site.reading_request.contain(error)
         self.provider = self.request.provider or site.provider
         self.root = parent is None
         if parent is not None:
@@ -165,7 +168,11 @@ class OpenCall:
         if error is not None:
             self.failure = failure(error, self._failed_status())
         else:
-            self.reply = reply = site.read_reply(result)
+            try:
+                self.reply = reply = site.read_reply(result)
+            except Exception as wrong:
+                site.reading_reply.contain(wrong)
+                reply = self.reply
             if not self.delegated and self._lookup is None:
                 if reply.tokens is not None:
                     self.usage = _usage((reply.tokens, "reported"))
@@ -173,9 +180,9 @@ class OpenCall:
                     self.usage = site.recorder.count(self.request)
         if self.parent is not None:
             self.parent._ended_below(self, self.record())
-        # What waits to be counted holds nothing of the application's.
-        self.request = _request((*self.request[:-1], None))
         site.recorder.finish(self)
+        # What waits to be counted holds nothing of the application's.
+        self.request = _NOTHING_ASKED if self._record is not None else _request((*self.request[:-1], None))
         self.instance = self.parent = self.token = self.headers = None
         self.context = _NOWHERE
 

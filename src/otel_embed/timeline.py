@@ -65,7 +65,8 @@ def partition(start: int, end: int, lanes: list[Lane], exchanges: int) -> tuple[
 def _in_sequence(start: int, end: int, lanes: list[Lane], exchanges: int) -> tuple[StageTiming, ...] | None:
     """The stages where no lane begins before the last one ended, which is nearly always so; else None."""
     timings: list[StageTiming] = []
-    now, over, gap = start, 0, _gap(0, exchanges, False)
+    now, over = start, 0
+    gap: Stage = "serialize" if exchanges else "other"
     for lane in lanes:
         begins, last, own = lane.start, lane.end, lane.own
         if begins < now or last is None or last > end:
@@ -84,7 +85,7 @@ def _in_sequence(start: int, end: int, lanes: list[Lane], exchanges: int) -> tup
             timings.append(_timing((stage, begins - start, now - start, own)))
         if isinstance(lane, Exchange):
             over += 1
-            gap = _gap(over, exchanges, lane.failed)
+            gap = "deserialize" if over == exchanges else "backoff" if lane.failed else "other"
     if end > now or not timings:
         timings.append(_timing((gap, now - start, end - start, True)))
     return tuple(timings)

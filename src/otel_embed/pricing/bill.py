@@ -22,6 +22,7 @@ class Pricing:
     def __init__(self, prices: Prices, counter: TokenCounter) -> None:
         self._prices = prices
         self._counter = counter
+        self._priced: dict[tuple[str, str | None, str | None], Price] = {}
         self._calibration = Calibration()
         self._billed_by: dict[tuple[str, str | None], tuple[str, str | None]] = {}
 
@@ -38,8 +39,15 @@ class Pricing:
         """What a call's tokens cost; None, not 0, where there is no price or nobody to pay."""
         if call.site.call.local:
             return None
-        price = self._prices.find(call.provider, call.reply.model, call.request.model)
-        return None if price is None else _cost(price, usage.tokens)
+        billed = (call.provider, call.reply.model, call.request.model)
+        price = self._priced.get(billed)
+        if price is None:
+            price = self._prices.find(*billed)
+            if price is None or price.unit != "tokens":
+                return None
+            if len(self._priced) < _MAX_LEARNED:
+                self._priced[billed] = price
+        return _cost(price, usage.tokens)
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
         """What the hits of a cache would have cost: at the rate of tokens that this model's misses were billed."""
@@ -52,7 +60,8 @@ class Pricing:
         tokens = self._calibration.estimate(model or "", lookup.hit_characters)
         if tokens is None:
             tokens = ceil(lookup.hit_characters / _CHARACTERS_PER_TOKEN)
-        cost = _cost(self._prices.find(provider, billed_model, model), tokens)
+        price = self._prices.find(provider, billed_model, model)
+        cost = None if price is None or price.unit != "tokens" else _cost(price, tokens)
         return CacheOutcome(lookup.store, lookup.hits, lookup.misses, Usage(tokens, "estimated"), cost)
 
     def _biller(self, call: OpenCall) -> tuple[str, str | None]:
@@ -63,7 +72,6 @@ class Pricing:
         return call.leaf or self._billed_by.get(key) or (call.provider, call.request.model)
 
 
-def _cost(price: Price | None, tokens: int) -> Cost | None:
-    if price is None or price.unit != "tokens":
-        return None
+def _cost(price: Price, tokens: int) -> Cost:
+    """Rounded to a picodollar, in which costs are summed."""
     return Cost(round(tokens * price.usd_per_million * 1e6) / 1e12, price.source)

@@ -71,7 +71,7 @@ def _inputs(content: Any) -> tuple[int | None, InputKind | None]:
 
 
 def _reply(response: Any) -> Reply:
-    if type(response).__name__.endswith("APIResponse"):  # asked for by with_raw_response or with_streaming_response
+    if not hasattr(response, "data"):  # asked for by with_raw_response or with_streaming_response
         return _unparsed(response.http_response)
     # What a server leaves out, the client's objects lack.
     data, usage, model = response.data, getattr(response, "usage", None), getattr(response, "model", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, set_span_in_context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
 from otel_embed.record import EmbeddingCall
 from otel_embed.report.names import FINE_SECONDS
@@ -20,12 +20,12 @@ class Exemplars:
     def __init__(self) -> None:
         self._offered: set[tuple[str | None, object, int]] = set()
 
-    def of(self, call: EmbeddingCall, span: Span | None) -> Context:
-        """The context by which a histogram finds the call's span, a sampled one, where it is to be offered."""
+    def of(self, call: EmbeddingCall, span: SpanContext | None) -> Context:
+        """The context by which a histogram finds the call's span, where that is sampled and to be offered."""
         if span is None:
             return _NOWHERE
         place = (call.request_model, call.component, bisect_left(FINE_SECONDS, call.duration_ns / 1e9))
-        if place in self._offered:
+        if place in self._offered or not span.trace_flags.sampled:
             return _NOWHERE
         self._offered.add(place)
-        return set_span_in_context(span, _NOWHERE)
+        return set_span_in_context(NonRecordingSpan(span), _NOWHERE)

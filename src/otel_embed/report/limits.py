@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from otel_embed.headers import read
-from otel_embed.observe import OpenCall
 
-_MAX_MODELS = 1000
+MAX_MODELS = 1000
 
 
 class RateLimits:
@@ -18,15 +17,11 @@ class RateLimits:
         self.clear()
 
     def clear(self) -> None:
-        self._headers: dict[tuple[str, str | None], Any] = {}
-
-    def note(self, call: OpenCall) -> None:
-        if len(self._headers) < _MAX_MODELS:
-            self._headers[call.provider, call.request.model] = call.headers
+        self.newest: dict[tuple[str, str | None], Any] = {}
 
     def now(self) -> Iterator[tuple[str, str | None, str, float]]:
         """Provider, model, the kind of limit (``requests`` or ``tokens``) and what is left of it."""
-        for (provider, model), headers in list(self._headers.items()):
+        for (provider, model), headers in list(self.newest.items()):
             for kind, left in zip(("requests", "tokens"), read(headers) or ()):
                 if left is not None:
                     yield provider, model, kind, left

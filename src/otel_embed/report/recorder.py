@@ -20,7 +20,7 @@ from otel_embed.provider import Lookup
 from otel_embed.record import CacheOutcome, EmbeddingCall
 from otel_embed.report.budget import Budget
 from otel_embed.report.exemplars import Exemplars
-from otel_embed.report.limits import RateLimits
+from otel_embed.report.limits import MAX_MODELS, RateLimits
 from otel_embed.report.log import LogReport
 from otel_embed.report.metrics import MetricReport
 from otel_embed.report.pending import PendingInputs
@@ -48,7 +48,6 @@ class CallRecorder:
         self._settling = threading.Lock()
         self._limits = RateLimits()
         self._metrics = MetricReport(meter, self.totals, self._pending, self._limits, self._budget, self.settle)
-        self._note = guarded(self._limits.note, "note a rate limit")
         self._track = guarded(tracked, "track a call")
         self._spend = guarded(self._budget.spend, "watch the budget")
 
@@ -70,8 +69,8 @@ class CallRecorder:
     def finish(self, call: OpenCall) -> None:
         if call.span is not None:
             self._finish_span(call)
-        if call.headers is not None:
-            self._note(call)
+        if call.headers is not None and len(self._limits.newest) < MAX_MODELS:
+            self._limits.newest[call.provider, call.request.model] = call.headers
         if self._log is not None:
             self._log(call.record())
         if self._budget.limit is not None:

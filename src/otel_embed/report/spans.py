@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from itertools import islice
+from math import inf
 from typing import Any, NamedTuple
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     INVALID_SPAN,
-    NonRecordingSpan,
     Span,
     SpanKind,
     Status,
@@ -45,8 +45,8 @@ class _Opening(NamedTuple):
 class SpanReport:
     def __init__(self, tracer: Tracer, config: Config) -> None:
         self._tracer = tracer
-        self._stage_spans = config.stage_spans
-        self._slow_ns = round(config.slow_call_ms * 1e6)
+        threshold_ms = {"always": 0.0, "slow": config.slow_call_ms, "never": inf}
+        self._slow_ns = threshold_ms[config.stage_spans] * 1e6
         self._captures = config.capture_content
         self._openings: dict[Any, _Opening] = {}
 
@@ -89,17 +89,11 @@ class SpanReport:
         span.set_attributes(attributes(record))
         if record.failure is not None and not call.covered:
             span.set_status(_FAILED)
-        if self._tells_stages(record):
+        if record.duration_ns >= self._slow_ns or (record.failure is not None and self._slow_ns < inf):
             self._stages(span, record)
         if not call.covered:
             span.end(call.start_unix_ns + call.end - call.start)
-        about = span.get_span_context()
-        call.span = NonRecordingSpan(about) if about.trace_flags.sampled else None
-
-    def _tells_stages(self, call: EmbeddingCall) -> bool:
-        if self._stage_spans == "slow":
-            return call.failure is not None or call.duration_ns >= self._slow_ns
-        return self._stage_spans == "always"
+        call.span = span.get_span_context()
 
     def _stages(self, span: Span, call: EmbeddingCall) -> None:
         around = set_span_in_context(span)
