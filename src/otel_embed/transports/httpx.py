@@ -7,10 +7,8 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any
 
-from opentelemetry.context import get_current
-
 from otel_embed.exchange import OpenExchange
-from otel_embed.observe import OPEN_CALL, OpenCall
+from otel_embed.observe import OpenCall, open_call
 from otel_embed.provider import Provider, Transport
 from otel_embed.record import Stage
 from otel_embed.transports.body import watch
@@ -41,10 +39,8 @@ class _Send:
         self._exchange = _AsyncExchange if asynchronous else _SyncExchange
 
     def open(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Exchange | None:
-        call: OpenCall | None = get_current().get(OPEN_CALL)  # type: ignore[assignment]
-        if call is None or call.end:
-            return None
-        return self._exchange(call, args[0] if args else kwargs["request"])
+        call = open_call()
+        return None if call is None else self._exchange(call, args[0] if args else kwargs["request"])
 
 
 class _Exchange(OpenExchange):
