@@ -1,11 +1,20 @@
-"""What ``make test`` runs: the suite on the newest libraries, and the openai tests on its older lines."""
+"""What ``make test`` runs: the suite on the newest libraries, and the tests of openai and LangChain on older lines."""
 
 from __future__ import annotations
 
 import nox
 
-nox.options.sessions = ["lint", "tests", "openai_line"]
-OLDER_LINES = {"1.0": ["openai==1.3.5", "httpx<0.28"], "1": ["openai<2"], "2": ["openai<3"]}
+nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line"]
+OPENAI_LINES = {
+    "1.0.0": ["openai==1.0.0", "httpx<0.28"],
+    "1.3": ["openai==1.3.5", "httpx<0.28"],
+    "1": ["openai<2"],
+    "2": ["openai<3"],
+}
+LANGCHAIN_LINES = {
+    "0.3.0": ["langchain-core==0.3.0", "langchain==0.3.0", "langchain-openai==0.2.0", "openai<2"],
+    "0.3": ["langchain-core<0.4", "langchain<0.4", "langchain-openai<0.4", "openai<3"],
+}
 
 
 def install(session: nox.Session, *extra: str) -> None:
@@ -13,11 +22,15 @@ def install(session: nox.Session, *extra: str) -> None:
     session.install(".", *extra)
 
 
+def install_encoding(session: nox.Session) -> None:
+    """The file with OpenAI's encoding, from a package that ships it; that package's own dependencies are not needed."""
+    session.install("--no-deps", "llama-index-core")
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test"))
-    # For the file with OpenAI's encoding that it ships; its own dependencies are not needed for that.
-    session.install("--no-deps", "llama-index-core")
+    install_encoding(session)
     session.run("pytest", "--ignore", "tests/e2e", *session.posargs)
 
 
@@ -29,10 +42,19 @@ def e2e(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("line", list(OLDER_LINES))
+@nox.parametrize("line", list(OPENAI_LINES))
 def openai_line(session: nox.Session, line: str) -> None:
-    install(session, *OLDER_LINES[line], "pytest", "trustme")
+    install(session, *OPENAI_LINES[line], "pytest", "trustme")
     session.run("pytest", "tests/test_openai.py", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("line", list(LANGCHAIN_LINES))
+def langchain_line(session: nox.Session, line: str) -> None:
+    install(session, *LANGCHAIN_LINES[line], "cloudpickle", "pytest", "trustme")
+    install_encoding(session)
+    # langchain-openai 0.2 calls what pydantic has long called deprecated.
+    session.run("pytest", "-W", "ignore:The `dict` method is deprecated", "tests/test_langchain.py", *session.posargs)
 
 
 @nox.session
