@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import pytest
+import tiktoken
 from langchain_core.embeddings import Embeddings
 from langchain_core.stores import InMemoryByteStore
 from langchain_openai import OpenAIEmbeddings
+from opentelemetry.sdk.trace import ReadableSpan
 
 from conftest import Telemetry, run
 from fakes.openai_server import OpenAIServer
@@ -23,8 +27,20 @@ except ImportError:  # LangChain 0.3, where the cache is in langchain itself
 SMALL = "text-embedding-3-small"
 
 
-def embedder(server: OpenAIServer) -> OpenAIEmbeddings:
-    return OpenAIEmbeddings(model=SMALL, base_url=server.url, api_key="x", check_embedding_ctx_length=False)
+def embedder(server: OpenAIServer, **options: Any) -> OpenAIEmbeddings:
+    options = {"check_embedding_ctx_length": False, **options}
+    return OpenAIEmbeddings(model=SMALL, base_url=server.url, api_key="x", **options)
+
+
+@pytest.fixture
+def encoding(monkeypatch: pytest.MonkeyPatch) -> tiktoken.Encoding:
+    """OpenAI's encoding, from the file that llama-index-core ships, as an application has it that has no network."""
+    spec = find_spec("llama_index")
+    assert spec is not None and spec.submodule_search_locations, "llama-index-core is among the tests' dependencies"
+    folder = Path(spec.submodule_search_locations[0], "core/_static/tiktoken_cache")
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(folder))
+    monkeypatch.setattr(tiktoken.registry, "ENCODINGS", {})
+    return tiktoken.get_encoding("cl100k_base")
 
 
 def cached(server: OpenAIServer, **options: Any) -> CacheBackedEmbeddings:
@@ -79,6 +95,33 @@ def test_queries_are_cached_only_where_the_application_says_so(telemetry: Teleme
     assert telemetry.total("otel_embed.cache.lookups") == 0
     caching.embed_query("one"), caching.embed_query("one")
     assert telemetry.total("otel_embed.cache.lookups", otel_embed__cache__outcome="hit") == 1
+
+
+TEXTS = ["tiktoken is great!", "お誕生日おめでとう", "2 + 2 = 4"]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_texts_are_tokenized_in_a_stage_and_sent_as_tokens(
+    telemetry: Telemetry, server: OpenAIServer, encoding: tiktoken.Encoding, asynchronous: bool
+) -> None:
+    it = embedder(server, check_embedding_ctx_length=True, embedding_ctx_length=5, chunk_size=2)
+    run(it.aembed_documents(TEXTS)) if asynchronous else it.embed_documents(TEXTS)
+    sent = [ids for request in server.requests for ids in request.body["input"]]
+    assert [len(ids) for ids in sent] == [5, 1, 5, 4, 5, 2], "the file's own counts, cut at five"
+    assert [id for ids in sent for id in ids] == [id for text in TEXTS for id in encoding.encode_ordinary(text)]
+    leaves = telemetry.spans(f"embeddings {SMALL}")
+    assert [leaf.attributes["otel_embed.input.kind"] for leaf in leaves] == ["tokens"] * 3
+    assert [leaf.attributes["otel_embed.input.count"] for leaf in leaves] == [2, 2, 2]
+    assert [leaf.attributes["gen_ai.usage.input_tokens"] for leaf in leaves] == [6, 9, 7]
+    (whole,) = [span for span in telemetry.spans() if span.name.endswith("embed_documents OpenAIEmbeddings")]
+    assert whole.attributes["otel_embed.input.count"] == 3
+    assert whole.attributes["otel_embed.stage.tokenize.duration"] > 0
+    assert not any("tokenize" in stages(leaf) for leaf in leaves)
+    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens == 22
+
+
+def stages(span: ReadableSpan) -> set[str]:
+    return {name.split(".")[2] for name in span.attributes or () if name.startswith("otel_embed.stage.")}
 
 
 def test_an_embedder_of_ones_own_is_seen_and_its_tokens_are_an_estimate(telemetry: Telemetry) -> None:
