@@ -11,10 +11,12 @@ OPENAI_LINES = {
     "1": ["openai<2"],
     "2": ["openai<3"],
 }
+OPENAI_TESTS = ["tests/test_openai.py", "tests/test_httpx.py", "tests/test_failure.py"]
 LANGCHAIN_LINES = {
     "0.3.0": ["langchain-core==0.3.0", "langchain==0.3.0", "langchain-openai==0.2.0", "openai<2"],
     "0.3": ["langchain-core<0.4", "langchain<0.4", "langchain-openai<0.4", "openai<3"],
 }
+LANGCHAIN_TESTS = ["tests/test_langchain.py", "tests/test_langchain_failure.py"]
 
 
 def install(session: nox.Session, *extra: str) -> None:
@@ -46,9 +48,7 @@ def e2e(session: nox.Session) -> None:
 def openai_line(session: nox.Session, line: str) -> None:
     install(session, *OPENAI_LINES[line], "pytest", "trustme")
     # httpx 0.23 imports a module of Python's that was deprecated with 3.11 and is gone with 3.13.
-    session.run(
-        "pytest", "-W", "ignore:'cgi' is deprecated", "tests/test_openai.py", "tests/test_httpx.py", *session.posargs
-    )
+    session.run("pytest", "-W", "ignore:'cgi' is deprecated", *OPENAI_TESTS, *session.posargs)
 
 
 @nox.session
@@ -57,7 +57,7 @@ def langchain_line(session: nox.Session, line: str) -> None:
     install(session, *LANGCHAIN_LINES[line], "cloudpickle", "pytest", "trustme")
     install_encoding(session)
     # langchain-openai 0.2 calls what pydantic has long called deprecated.
-    session.run("pytest", "-W", "ignore:The `dict` method is deprecated", "tests/test_langchain.py", *session.posargs)
+    session.run("pytest", "-W", "ignore:The `dict` method is deprecated", *LANGCHAIN_TESTS, *session.posargs)
 
 
 @nox.session

@@ -108,6 +108,7 @@ def test_a_retry_is_part_of_the_call_and_its_sleep_is_backoff(telemetry: Telemet
         (Fault(status=401), "401", "authentication"),
         (Fault(status=404), "404", "not_found"),
         (Fault(status=429), "429", "rate_limited"),
+        (Fault(status=429, code="insufficient_quota"), "429", "quota_exhausted"),
         (Fault(status=500), "500", "server_error"),
     ],
 )

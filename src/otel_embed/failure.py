@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 from otel_embed.record import Cause, Failure
 
@@ -22,11 +24,15 @@ _BY_STATUS: dict[int, Cause] = {
     504: "timeout",
 }
 _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+_QUOTA = re.compile(rb'"(?:code|type)"\s*:\s*"(?:' + "|".join(sorted(_QUOTA_CODES)).encode() + rb')"')
+_EDGE = 4096
 _BY_NAME: tuple[tuple[str, Cause], ...] = (
     ("Cancelled", "cancelled"),
     ("KeyboardInterrupt", "cancelled"),
     ("GeneratorExit", "cancelled"),
     ("Timeout", "timeout"),
+    ("JSONDecodeError", "server_error"),  # of an answer; the others of its family are the caller's
+    ("ResponseValidation", "server_error"),
     ("Connect", "network"),
     ("NetworkError", "network"),
     ("ProtocolError", "network"),
@@ -39,11 +45,16 @@ _BY_NAME: tuple[tuple[str, Cause], ...] = (
 
 
 def failure(error: BaseException, status: int | None = None) -> Failure:
-    """Classify an exception; ``status`` is that of the last HTTP answer where it was an error."""
-    status = _status(error) or status
-    if status is not None:
-        return Failure(str(status), _status_cause(error, status))
-    return Failure(qualified_name(error), _named_cause(error))
+    """Classify an exception; ``status`` is that of the last HTTP answer where it was an error.
+
+    Who is cancelled or runs out of time between two attempts fails for that reason, whatever the last answer was.
+    """
+    told, named = _status(error), _named_cause(error)
+    if told is None and named not in ("cancelled", "timeout"):
+        told = status
+    if told is None:
+        return Failure(qualified_name(error), named)
+    return Failure(str(told), _status_cause(error, told))
 
 
 def qualified_name(error: BaseException) -> str:
@@ -52,17 +63,36 @@ def qualified_name(error: BaseException) -> str:
 
 
 def _status(error: BaseException) -> int | None:
-    for name in ("status_code", "http_status", "status"):
-        value = getattr(error, name, None)
-        if isinstance(value, int) and 400 <= value < 600:
-            return int(value)
+    for link in _chain(error):
+        for source in (link, _told(link, "response")):
+            for name in ("status_code", "http_status", "status"):
+                value = _told(source, name)
+                if isinstance(value, int) and 400 <= value < 600:
+                    return int(value)
     return None
 
 
+def _told(source: object, name: str) -> Any:
+    """An attribute of an exception, whose properties can be anybody's; None where there is none to be had."""
+    try:
+        return getattr(source, name, None)
+    except Exception:
+        return None
+
+
 def _status_cause(error: BaseException, status: int) -> Cause:
-    if getattr(error, "code", None) in _QUOTA_CODES:
+    if any(_is_quota(link) for link in _chain(error)):
         return "quota_exhausted"
     return _BY_STATUS.get(status) or ("server_error" if status >= 500 else "other")
+
+
+def _is_quota(error: BaseException) -> bool:
+    for said in (_told(error, "code"), _told(error, "type")):
+        if isinstance(said, str) and said in _QUOTA_CODES:
+            return True
+    # openai 1.0, and httpx itself, keep the answer alone; content is there only of one that was read.
+    content = _told(_told(error, "response"), "_content")
+    return isinstance(content, bytes) and _QUOTA.search(content[:_EDGE]) is not None
 
 
 def _named_cause(error: BaseException) -> Cause:

@@ -75,7 +75,9 @@ class _Watched:
                 with _WATCHING:
                     self._remember(chunk)
                 yield chunk
-        except Exception as error:
+        except GeneratorExit:
+            raise  # the application has read enough of it
+        except BaseException as error:
             with _WATCHING:
                 self._exchange.over(error)
             raise
@@ -86,7 +88,9 @@ class _Watched:
                 with _WATCHING:
                     self._remember(chunk)
                 yield chunk
-        except Exception as error:
+        except GeneratorExit:
+            raise  # the application has read enough of it
+        except BaseException as error:
             with _WATCHING:
                 self._exchange.over(error)
             raise
