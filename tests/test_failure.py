@@ -5,23 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from importlib import import_module
 from typing import Any
 
 import openai
 import pytest
-from openai.resources.embeddings import Embeddings
 
+from clients import HTTPX, SMALL, streams
 from conftest import Telemetry, run
 from fakes.openai_faults import Fault
 from fakes.openai_server import OpenAIServer
 from otel_embed.failure import failure
-
-SMALL = "text-embedding-3-small"
-HTTPX: Any = import_module("httpx2" if int(openai.__version__.split(".")[0]) >= 3 else "httpx")
-streams = pytest.mark.skipif(
-    not hasattr(Embeddings, "with_streaming_response"), reason="openai 1.3 has no with_streaming_response"
-)
 
 
 @pytest.fixture

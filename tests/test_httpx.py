@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
-from typing import Any
 
-import openai
 import pytest
-from openai.resources.embeddings import Embeddings
-from opentelemetry.sdk.trace import ReadableSpan
 
+from clients import LIBRARIES, Client, http_client, stages, streams
 from conftest import Telemetry
 from fakes.openai_faults import Fault
 from fakes.openai_server import OpenAIServer
 
-SMALL = "text-embedding-3-small"
-NAMES = ["httpx2", "httpx"] if int(openai.__version__.split(".")[0]) >= 3 else ["httpx"]
 DELAY = 0.4
 """Seconds. What is not delayed takes a few milliseconds; a busy machine may make that a hundred."""
-streams = pytest.mark.skipif(
-    not hasattr(Embeddings, "with_streaming_response"), reason="openai 1.3 has no with_streaming_response"
-)
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=LIBRARIES)
 def library(request: pytest.FixtureRequest) -> ModuleType:
     """The libraries that the installed openai takes a client of."""
     return import_module(request.param)
@@ -44,57 +34,10 @@ def secure() -> Iterator[OpenAIServer]:
         yield server
 
 
-class Client:
-    """The openai client in either of its kinds, so that a test is written once."""
-
-    def __init__(self, server: OpenAIServer, library: ModuleType, asynchronous: bool) -> None:
-        verify: Any = ssl.create_default_context(cafile=server.ca_file) if server.ca_file else True
-        http = (library.AsyncClient if asynchronous else library.Client)(verify=verify, timeout=10)
-        kind: Any = openai.AsyncOpenAI if asynchronous else openai.OpenAI
-        self.openai = kind(base_url=server.url, api_key="x", max_retries=0, http_client=http)
-        self.loop = asyncio.new_event_loop() if asynchronous else None
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.finish(self.openai.close())
-        if self.loop is not None:
-            self.loop.close()
-
-    def finish(self, result: Any) -> Any:
-        return self.loop.run_until_complete(result) if self.loop is not None and result is not None else result
-
-    def embed(self, raw: bool = False) -> Any:
-        embeddings = self.openai.embeddings
-        return self.finish((embeddings.with_raw_response if raw else embeddings).create(model=SMALL, input="one two"))
-
-    def stream(self, read: str) -> bytes:
-        answer = self.openai.embeddings.with_streaming_response.create(model=SMALL, input="one two")
-        if self.loop is not None:
-            return self.loop.run_until_complete(_stream_async(answer, read))
-        with answer as response:
-            return b"".join(response.iter_bytes()) if read == "iter_bytes" else response.read()
-
-
-async def _stream_async(answer: Any, read: str) -> bytes:
-    async with answer as response:
-        if read == "iter_bytes":
-            return b"".join([chunk async for chunk in response.iter_bytes()])
-        return await response.read()
-
-
-def stages(span: ReadableSpan) -> dict[str, float]:
-    """Seconds by stage."""
-    found = {name.split(".")[2]: value for name, value in span.attributes.items() if ".stage." in name}
-    assert sum(found.values()) == pytest.approx((span.end_time - span.start_time) / 1e9, abs=1e-6)
-    return found
-
-
 def test_a_new_connection_is_connected_and_a_kept_one_is_not(
     telemetry: Telemetry, server: OpenAIServer, library: ModuleType, asynchronous: bool
 ) -> None:
-    with Client(server, library, asynchronous) as client:
+    with Client(server, http_client(server, library, asynchronous), asynchronous) as client:
         client.embed(), client.embed()
     new, kept = [stages(span) for span in telemetry.spans()]
     assert set(new) == {"serialize", "acquire", "connect", "send", "wait", "receive", "deserialize"}
@@ -104,7 +47,7 @@ def test_a_new_connection_is_connected_and_a_kept_one_is_not(
 def test_a_new_connection_shakes_hands_and_a_kept_one_does_not(
     telemetry: Telemetry, secure: OpenAIServer, library: ModuleType, asynchronous: bool
 ) -> None:
-    with Client(secure, library, asynchronous) as client:
+    with Client(secure, http_client(secure, library, asynchronous), asynchronous) as client:
         client.embed(), client.embed()
     new, kept = [stages(span) for span in telemetry.spans()]
     assert set(new) == {"serialize", "acquire", "connect", "tls", "send", "wait", "receive", "deserialize"}
@@ -120,7 +63,7 @@ def test_a_delay_is_in_the_stage_where_it_happened(
     telemetry: Telemetry, server: OpenAIServer, library: ModuleType, asynchronous: bool, fault: Fault, slow: str
 ) -> None:
     server.script([None, fault])
-    with Client(server, library, asynchronous) as client:
+    with Client(server, http_client(server, library, asynchronous), asynchronous) as client:
         client.embed(), client.embed()  # the first pays for what is imported when first used
     found = stages(telemetry.spans()[-1])
     assert 0.95 * DELAY < found.pop(slow) < 2 * DELAY
@@ -132,7 +75,7 @@ def test_a_delay_of_a_streamed_body_is_in_receive(
     telemetry: Telemetry, server: OpenAIServer, library: ModuleType, asynchronous: bool
 ) -> None:
     server.script([Fault(body_delay=DELAY)])
-    with Client(server, library, asynchronous) as client:
+    with Client(server, http_client(server, library, asynchronous), asynchronous) as client:
         client.stream("iter_bytes")
     assert 0.95 * DELAY < stages(telemetry.spans()[-1])["receive"] < 2 * DELAY
 
@@ -143,7 +86,7 @@ def test_an_answer_counts_whatever_its_framing_and_has_a_size_where_it_is_said(
     telemetry: Telemetry, server: OpenAIServer, library: ModuleType, asynchronous: bool, gzip: bool, chunked: bool
 ) -> None:
     server.script([Fault(gzip=gzip, chunked=chunked)])
-    with Client(server, library, asynchronous) as client:
+    with Client(server, http_client(server, library, asynchronous), asynchronous) as client:
         answer = client.embed(raw=True).http_response
     assert ("content-encoding" in answer.headers, "transfer-encoding" in answer.headers) == (gzip, chunked)
     (span,) = telemetry.spans()
@@ -168,7 +111,7 @@ def test_a_streamed_answer_says_what_it_cost_or_that_this_is_an_estimate(
     fault: Fault, read: str, source: str,
 ) -> None:  # fmt: skip
     server.script([fault])
-    with Client(server, library, asynchronous) as client:
+    with Client(server, http_client(server, library, asynchronous), asynchronous) as client:
         assert b'"total_tokens":2' in client.stream(read)
     (span,) = telemetry.spans()
     assert (span.attributes["gen_ai.usage.input_tokens"], span.attributes["otel_embed.usage.source"]) == (2, source)
