@@ -12,7 +12,7 @@ import pytest
 
 from clients import HTTPX, SMALL, streams
 from conftest import Telemetry, run
-from fakes.openai_faults import Fault
+from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 from otel_embed.failure import failure
 

@@ -12,8 +12,8 @@ import pytest
 
 from clients import LIBRARIES, SMALL, Client, http_client, stages
 from conftest import Telemetry, run
+from fakes.faults import Fault
 from fakes.http2_server import Http2Server
-from fakes.openai_faults import Fault
 
 DELAY = 0.4
 

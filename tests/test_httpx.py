@@ -10,7 +10,7 @@ import pytest
 
 from clients import LIBRARIES, Client, http_client, stages, streams
 from conftest import Telemetry
-from fakes.openai_faults import Fault
+from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 
 DELAY = 0.4

@@ -8,11 +8,12 @@ import h2.config
 import h2.connection
 import h2.events
 
-from fakes.openai_faults import Fault
-from fakes.openai_server import OpenAIHandler, OpenAIServer
+from fakes.faults import Fault
+from fakes.openai_server import OpenAIServer
+from fakes.server import FakeHandler
 
 
-class Http2Handler(OpenAIHandler):
+class Http2Handler(FakeHandler):
     """One connection, whose requests are answered one after the other."""
 
     def handle(self) -> None:
@@ -41,7 +42,7 @@ class Http2Handler(OpenAIHandler):
         path, raw = headers[":path"], bytes(body)
         self.received = self.server.receive(path, headers, raw)
         fault = self.received.fault or Fault()
-        answer = fault.spoil(self.server.answer(path, raw, fault.refusal(self.received.model)))
+        answer = fault.spoil(self.server.respond(self.received, raw, fault))
         self.server.closing.wait(fault.header_delay)
         self.received.status = answer.status
         size = {"content-length": str(len(answer.body))}
