@@ -8,10 +8,10 @@ nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line"]
 OPENAI_LINES = {
     "1.0.0": ["openai==1.0.0", "httpx==0.23.0; python_version<'3.13'", "httpx<0.28"],
     "1.3": ["openai==1.3.5", "httpx<0.28"],
-    "1": ["openai<2"],
-    "2": ["openai<3"],
+    "1": ["openai[aiohttp]<2"],
+    "2": ["openai[aiohttp]<3"],
 }
-OPENAI_TESTS = ["tests/test_openai.py", "tests/test_httpx.py", "tests/test_failure.py"]
+OPENAI_TESTS = [f"tests/test_{name}.py" for name in ("openai", "httpx", "failure", "openai_aiohttp")]
 LANGCHAIN_LINES = {
     "0.3.0": ["langchain-core==0.3.0", "langchain==0.3.0", "langchain-openai==0.2.0", "openai<2"],
     "0.3": ["langchain-core<0.4", "langchain<0.4", "langchain-openai<0.4", "openai<3"],
