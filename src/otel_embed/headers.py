@@ -26,18 +26,21 @@ for _name, _fact in _NAMES.items():
     _FACTS[_name] = _FACTS[_name.encode()] = _fact
 
 
-def read(headers: Any) -> Answer | None:
+def read(headers: Any, server_seconds: float | None = None) -> Answer | None:
     """Read one answer's headers, in one pass; names in any case, values that are no numbers ignored.
 
-    ``headers`` are pairs, of text or bytes, or an object whose ``raw`` are such pairs.
+    ``headers`` are pairs, of text or bytes, or an object whose ``raw`` are such pairs; ``server_seconds`` is what the
+    answer's body says, which no header overrides.
     """
     if headers is None:
-        return None
+        return None if server_seconds is None else Answer(server_ms=1e3 * server_seconds)
     facts: list[float | None] = [None, None, None, None]
     for name, value in getattr(headers, "raw", headers):
         fact = _FACTS.get(name.lower())
         if fact is not None:
             facts[fact] = int(value) if value.isdigit() and len(value) < 15 else _number(value)
+    if server_seconds is not None:
+        facts[2] = 1e3 * server_seconds
     return Answer(*facts)
 
 

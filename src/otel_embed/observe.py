@@ -47,8 +47,8 @@ class Recorder(Protocol):
     """A call begins: return the context in which it runs, with the call in it under ``OPEN_CALL``."""
     count: Callable[[Request], Usage | None]
     """The tokens of a successful call that did its work itself, and whose provider does not report them."""
-    price: Callable[[OpenCall, Usage], Cost | None]
-    """What these tokens cost."""
+    price: Callable[[OpenCall, Usage | None], Cost | None]
+    """What a call cost, by these tokens and what else its reply says was billed."""
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
         """What the cache in front of a call spared."""
@@ -72,6 +72,7 @@ class CallSite:
         self.call = call
         self.read_request, self.reading_request = call.request, Guard(f"read a {provider} request")
         self.read_reply, self.reading_reply = call.reply, Guard(f"read a {provider} reply")
+        self.wanted = guarded(call.when, f"look at a {provider} request", False) if call.when else None
         self.read_component = guarded(call.component, f"read a {provider} class") if call.component else None
 
     def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenCall | None:
@@ -84,7 +85,10 @@ class CallSite:
                 parent = None
             elif parent.does_itself(self, instance):
                 return None
-        return OpenCall(self, _arguments((instance, args, kwargs)), parent, around)
+        arguments = _arguments((instance, args, kwargs))
+        if self.wanted is not None and not self.wanted(arguments):
+            return None
+        return OpenCall(self, arguments, parent, around)
 
 
 class OpenCall:
@@ -173,7 +177,9 @@ class OpenCall:
             except Exception as wrong:
                 site.reading_reply.contain(wrong)
                 reply = self.reply
-            if not self.delegated and self._lookup is None:
+            if reply.failure is not None:
+                self.failure = reply.failure
+            elif not self.delegated and self._lookup is None:
                 if reply.tokens is not None:
                     self.usage = _usage((reply.tokens, "reported"))
                 else:
@@ -231,7 +237,7 @@ class OpenCall:
             reply.dimensions or request.dimensions,
             request.encoding_format,
             usage,
-            None if usage is None else site.recorder.price(self, usage),
+            None if usage is None and not reply.media else site.recorder.price(self, usage),
             self.start_unix_ns,
             end - start,
             partition(start, end, lanes, len(exchanges)),
@@ -239,6 +245,6 @@ class OpenCall:
             None if self._lookup is None else site.recorder.save(self, self._lookup),
             self.failure,
             None if last is None else last.request_bytes,
-            read(self.headers),
+            read(self.headers, reply.server_seconds),
         )
         return _embedding_call(fields)

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import wrapt
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from otel_embed.guard import Guard
@@ -46,6 +47,7 @@ class Patches:
         for provider in providers:
             for target in provider.targets:
                 patch = Patch(target.target, self._site(provider, target), getattr(target, "subclasses", False))
+                patch.versions = target.versions
                 self._patches.setdefault(patch.module, []).append((provider, patch))
         _installed.append(self)
         for name in self._patches:
@@ -62,7 +64,7 @@ class Patches:
         """Wrap what is declared in a module that was just imported."""
         for provider, patch in self._patches.get(name, ()):
             with Guard(f"instrument {patch.target}"):
-                if self._is_supported(provider):
+                if self._is_supported(provider) and _has(provider, patch.versions):
                     self._bind(module, patch)
 
     def _bind(self, module: ModuleType, patch: Patch) -> None:
@@ -138,6 +140,16 @@ def _imported(name: str, module: ModuleType) -> None:
     with Guard(f"see the import of {name}"):
         for patches in tuple(_installed):
             patches.bind(name, module)
+
+
+def _has(provider: Provider, versions: str) -> bool:
+    """Whether the installed version of a library is one of these; True where nobody knows which it is."""
+    if not versions or not provider.requires:
+        return True
+    try:
+        return SpecifierSet(versions).contains(metadata.version(Requirement(provider.requires).name), prereleases=True)
+    except metadata.PackageNotFoundError:
+        return True
 
 
 def _unsupported(requires: str) -> str | None:

@@ -47,6 +47,10 @@ class Call(NamedTuple):
     local: bool = False
     """True for a model that runs in this process."""
     subclasses: bool = False
+    when: Callable[[Arguments], bool] | None = None
+    """For a function that serves other things too: whether this run of it is an embedding call."""
+    versions: str = ""
+    """Of the library, that have this function: ``>=5.11``. All that the provider supports where it is empty."""
 
 
 class Lookup(NamedTuple):
@@ -70,6 +74,7 @@ class Timed(NamedTuple):
     lookup: Callable[[Arguments, Any, Any], Lookup | None] | None = None
     """Reads (arguments, result, the object whose call is open): what a cache knew; None for another's."""
     subclasses: bool = False
+    versions: str = ""
 
 
 class Site(Protocol):
@@ -93,6 +98,7 @@ class Transport(NamedTuple):
 
     target: str
     site: Site
+    versions: str = ""
 
 
 class Submit(NamedTuple):
@@ -100,6 +106,7 @@ class Submit(NamedTuple):
 
     target: str
     carry: Callable[[Callable[..., Any]], Callable[..., Any] | None]
+    versions: str = ""
 
 
 Target = Call | Timed | Transport | Submit

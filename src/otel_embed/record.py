@@ -53,6 +53,8 @@ CAUSES: tuple[Cause, ...] = get_args(Cause)
 InputKind = Literal["text", "tokens", "image", "mixed"]
 UsageSource = Literal["reported", "counted", "estimated"]
 CostSource = Literal["table", "user", "provider"]
+Unit = Literal["tokens", "characters", "image_tokens", "images", "pixels"]
+"""What a price is for."""
 
 
 class Server(NamedTuple):
@@ -86,6 +88,12 @@ class Request(NamedTuple):
     """The inputs themselves, for counting tokens only where nobody reports them. Never kept after the call."""
 
 
+class Failure(NamedTuple):
+    type: str
+    """The HTTP status where there is one, else the exception's qualified name (``error.type``)."""
+    cause: Cause
+
+
 class Reply(NamedTuple):
     """What came back, read from the return value after the call."""
 
@@ -95,6 +103,14 @@ class Reply(NamedTuple):
     """Floats in a vector, never the length of an encoded string."""
     tokens: int | None = None
     """Billed input tokens as the provider reports them; None when it does not say."""
+    media: tuple[tuple[Unit, float], ...] = ()
+    """What is billed beside or instead of text tokens, as reported: images, image tokens, pixels, characters."""
+    cost_usd: float | None = None
+    """What the client library itself says that the call cost; a price of our own goes before it."""
+    server_seconds: float | None = None
+    """The provider's own processing time, where its answer and not a header tells it."""
+    failure: Failure | None = None
+    """Set where a library returns its errors instead of raising them."""
 
 
 class Usage(NamedTuple):
@@ -125,12 +141,6 @@ class StageTiming(NamedTuple):
     end_ns: int
     own: bool = True
     """False where an instrumented call inside this one spent the time."""
-
-
-class Failure(NamedTuple):
-    type: str
-    """The HTTP status where there is one, else the exception's qualified name (``error.type``)."""
-    cause: Cause
 
 
 class Component(NamedTuple):

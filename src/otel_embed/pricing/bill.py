@@ -10,10 +10,13 @@ from otel_embed.observe import OpenCall
 from otel_embed.pricing.prices import Price, Prices
 from otel_embed.pricing.tokens import Calibration, TokenCounter
 from otel_embed.provider import Lookup
-from otel_embed.record import CacheOutcome, Cost, Request, Usage
+from otel_embed.record import CacheOutcome, Cost, Request, Unit, Usage
 
 _CHARACTERS_PER_TOKEN = 4
 _MAX_LEARNED = 1000
+_Biller = tuple[str, "str | None", "str | None"]
+"""The provider, and the models that its price may stand under."""
+Media = tuple[tuple[Unit, float], ...]
 
 
 class Pricing:
@@ -22,7 +25,7 @@ class Pricing:
     def __init__(self, prices: Prices, counter: TokenCounter) -> None:
         self._prices = prices
         self._counter = counter
-        self._priced: dict[tuple[str, str | None, str | None], Price] = {}
+        self._priced: dict[_Biller, Price] = {}
         self._calibration = Calibration()
         self._billed_by: dict[tuple[str, str | None], tuple[str, str | None]] = {}
 
@@ -35,19 +38,39 @@ class Pricing:
         """The tokens of inputs whose provider does not report them; None where they are not to be counted."""
         return self._counter.count(request.model, request.content, request.kind)
 
-    def price(self, call: OpenCall, usage: Usage) -> Cost | None:
-        """What a call's tokens cost; None, not 0, where there is no price or nobody to pay."""
+    def price(self, call: OpenCall, usage: Usage | None) -> Cost | None:
+        """What a call cost; None, not 0, where a price of what it was billed for is unknown or there is nobody to pay."""
         if call.site.call.local:
             return None
-        billed = (call.provider, call.reply.model, call.request.model)
-        price = self._priced.get(billed)
-        if price is None:
-            price = self._prices.find(*billed)
-            if price is None or price.unit != "tokens":
-                return None
-            if len(self._priced) < _MAX_LEARNED:
-                self._priced[billed] = price
-        return _cost(price, usage.tokens)
+        reply, biller = call.reply, (call.provider, call.reply.model, call.request.model)
+        if reply.media or usage is None:
+            cost = self._with_media(biller, usage, reply.media)
+        else:
+            price = self._priced.get(biller) or self._text_price(biller)
+            cost = None if price is None else _cost(price, usage.tokens)
+        if cost is None and reply.cost_usd is not None:
+            return Cost(reply.cost_usd, "provider")
+        return cost
+
+    def _text_price(self, biller: _Biller) -> Price | None:
+        price = self._prices.find(*biller)
+        if price is None or price.unit != "tokens":
+            return None
+        if len(self._priced) < _MAX_LEARNED:
+            self._priced[biller] = price
+        return price
+
+    def _with_media(self, biller: _Biller, usage: Usage | None, media: Media) -> Cost | None:
+        """The sum over text tokens and whatever else is billed; text that is billed by the character is not by token."""
+        text = self._prices.find(*biller)
+        units = dict(media)
+        if usage is not None and usage.tokens and (text is None or text.unit == "tokens"):
+            units["tokens"] = usage.tokens
+        prices = {unit: self._prices.find_media(unit, *biller) for unit, amount in units.items() if amount}
+        costs = [_cost(price, units[unit]) for unit, price in prices.items() if price is not None]
+        if not costs or len(costs) < len(prices):
+            return None
+        return Cost(sum(cost.usd for cost in costs), costs[0].source)
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
         """What the hits of a cache would have cost: at the rate of tokens that this model's misses were billed."""
@@ -72,6 +95,6 @@ class Pricing:
         return call.leaf or self._billed_by.get(key) or (call.provider, call.request.model)
 
 
-def _cost(price: Price, tokens: int) -> Cost:
+def _cost(price: Price, amount: float) -> Cost:
     """Rounded to a picodollar, in which costs are summed."""
-    return Cost(round(tokens * price.usd_per_million * 1e6) / 1e12, price.source)
+    return Cost(round(amount * price.usd_per_million * 1e6) / 1e12, price.source)

@@ -13,14 +13,13 @@ from datetime import date
 from decimal import Decimal
 from importlib import import_module
 from threading import Thread
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from otel_embed.environment_variables import OTEL_EMBED_PRICES
 from otel_embed.guard import Guard
 from otel_embed.pricing import import_aside
-from otel_embed.record import CostSource
+from otel_embed.record import CostSource, Unit
 
-Unit = Literal["tokens", "characters", "image_tokens", "images", "pixels"]
 _TEXT: tuple[Unit, ...] = ("tokens", "characters")
 
 
