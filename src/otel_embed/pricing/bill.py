@@ -39,7 +39,7 @@ class Pricing:
         return self._counter.count(request.model, request.content, request.kind)
 
     def price(self, call: OpenCall, usage: Usage | None) -> Cost | None:
-        """What a call cost; None, not 0, where a price of what it was billed for is unknown or there is nobody to pay."""
+        """What a call cost; None, not 0, where a price that it takes is unknown or there is nobody to pay."""
         if call.site.call.local:
             return None
         reply, biller = call.reply, (call.provider, call.reply.model, call.request.model)
@@ -61,7 +61,7 @@ class Pricing:
         return price
 
     def _with_media(self, biller: _Biller, usage: Usage | None, media: Media) -> Cost | None:
-        """The sum over text tokens and whatever else is billed; text that is billed by the character is not by token."""
+        """The sum over text tokens and what else is billed; text that is billed by the character is not by token."""
         text = self._prices.find(*biller)
         units = dict(media)
         if usage is not None and usage.tokens and (text is None or text.unit == "tokens"):
