@@ -8,6 +8,7 @@ import random
 import re
 from html.parser import HTMLParser
 from io import BytesIO, TextIOWrapper
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,29 @@ class TestSketch:
         sketch = Sketch()
         for value in values:
             sketch.add(value)
-        expected = sorted(values)[int(q * (len(values) - 1))]
+        expected = sorted(values)[max(1, ceil(q * len(values))) - 1]
         assert sketch.quantile(q) == pytest.approx(expected, rel=0.005)
         assert (sketch.count, sketch.min, sketch.max) == (len(values), min(values), max(values))
         assert sketch.avg == pytest.approx(sum(values) / len(values))
+
+    @pytest.mark.parametrize(
+        ("q", "expected"),
+        [(0.0, 1), (0.1, 1), (0.11, 2), (0.5, 5), (0.9, 9), (0.95, 10), (0.99, 10), (1.0, 10), (2.0, 10)],
+    )
+    def test_of_ten_values_the_p95_is_the_tenth(self, q: float, expected: int) -> None:
+        sketch = Sketch()
+        for value in range(10, 0, -1):
+            sketch.add(float(value))
+        assert sketch.quantile(q) == pytest.approx(expected, rel=0.005)
+
+    @pytest.mark.parametrize(
+        ("count", "q", "rank"), [(1, 0.5, 1), (2, 0.5, 1), (3, 0.5, 2), (20, 0.95, 19), (100, 0.99, 99)]
+    )
+    def test_a_whole_rank_is_that_one_and_not_the_next(self, count: int, q: float, rank: int) -> None:
+        sketch = Sketch()
+        for value in range(1, count + 1):
+            sketch.add(float(value))
+        assert sketch.quantile(q) == pytest.approx(rank, rel=0.005)
 
     @given(st.lists(st.floats(1e-6, 1e4), max_size=50), st.lists(st.floats(1e-6, 1e4), max_size=50))
     def test_merging_is_the_same_as_adding_all_to_one(self, first: list[float], second: list[float]) -> None:
@@ -282,7 +302,7 @@ class TestText:
             "$0.0750 + ?",
             "16.4 s",
             "13.9 s embedding",
-            "✓ p95 402 ms",
+            "✓ p95 410 ms",
             "✗ 1.4 % errors",
             "✓ 61.5 % cached",
             "✓ 126,508 texts/min",

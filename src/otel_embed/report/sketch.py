@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from math import ceil, floor, inf, log
+from math import ceil, inf, log
 from typing import Any
 
 GAMMA = 1.01
@@ -56,13 +56,16 @@ class Sketch:
         return self.sum / self.count if self.count else None
 
     def quantile(self, q: float) -> float | None:
-        """The value of rank ``floor(q * (count - 1))``, within 0.5 % (or 1 ns); None when nothing was counted."""
+        """The value of the nearest rank, ``ceil(q * count)`` and at least 1, within 0.5 % (or 1 ns).
+
+        None when nothing was counted.
+        """
         if not self.count:
             return None
-        rank = floor(min(max(q, 0.0), 1.0) * (self.count - 1))
+        rank = max(1, ceil(min(q, 1.0) * self.count))
         for index in sorted(self._counts):
             rank -= self._counts[index]
-            if rank < 0:
+            if rank <= 0:
                 return min(max(_middle(index), self.min), self.max)
         return self.max
 
