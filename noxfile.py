@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line"]
@@ -40,7 +42,16 @@ def tests(session: nox.Session) -> None:
 def e2e(session: nox.Session) -> None:
     """Real servers; each test says which program it needs."""
     install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test"))
-    session.run("pytest", "tests/e2e", *session.posargs)
+    session.run("pytest", "tests/e2e", *session.posargs, env={"TEST_AGENT": otlp_receiver(session)})
+
+
+def otlp_receiver(session: nox.Session) -> str:
+    """The OTLP receiver of tests/e2e, in an environment of its own: its dependencies are not ours."""
+    programs = Path(session.virtualenv.location).with_name("test-agent") / "bin"
+    if not (programs / "ddapm-test-agent").exists():
+        session.run("python", "-m", "venv", str(programs.parent))
+        session.run(str(programs / "pip"), "install", "--quiet", "ddapm-test-agent~=1.69", external=True)
+    return str(programs / "ddapm-test-agent")
 
 
 @nox.session
