@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import otel_embed
+from conftest import Telemetry
 from otel_embed.config import Config
 from otel_embed.pricing.prices import Prices
 
@@ -51,3 +53,12 @@ def test_a_malformed_row_is_left_out_and_the_others_count(tmp_path: Path) -> Non
     assert "OTEL_EMBED_PRICES" in warning and "row 1" in warning and "from 0 to 5" in warning
     price = prices.find("openai", "text-embedding-3-small")
     assert price is not None and (price.usd_per_million, price.source) == (0.01, "user")
+
+
+def test_switching_on_what_is_on_is_silent_unless_options_would_be_lost(
+    telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    otel_embed.instrument()
+    assert caplog.messages == []
+    otel_embed.instrument(log="text")
+    assert caplog.messages == ["Attempting to instrument while already instrumented"]

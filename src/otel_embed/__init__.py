@@ -23,11 +23,14 @@ def instrument(**options: Any) -> None:
 
     ``options``: ``tracer_provider`` and ``meter_provider`` (OpenTelemetry's global ones by default) and
     any field of ``otel_embed.config.Config``, which wins over its environment variable. An unknown
-    option raises ``TypeError``. A second call does nothing but warn.
+    option raises ``TypeError``. Where otel_embed is on already, as under ``opentelemetry-instrument``, nothing
+    changes; there is a warning if there were options.
     """
     from otel_embed.instrumentor import EmbeddingInstrumentor
 
-    EmbeddingInstrumentor().instrument(**options)
+    instrumentor = EmbeddingInstrumentor()
+    if options or not instrumentor.is_instrumented_by_opentelemetry:
+        instrumentor.instrument(**options)
 
 
 def uninstrument() -> None:
