@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from fakes.openai_server import OpenAIServer
 
 BIN = Path(sys.executable).parent
@@ -68,3 +70,36 @@ def test_otel_embed_run_reports_and_passes_everything_through(server: OpenAIServ
         [BIN / "otel-embed", "run", "--", sys.executable, "-c", "raise SystemExit(7)"], capture_output=True
     )
     assert code.returncode == 7
+
+
+EXPORTERS = """
+import atexit, sys, time
+print(any(name == "grpc" or name.startswith("opentelemetry.exporter.") for name in sys.modules))
+atexit.register(lambda: print(time.time()))  # before the SDK's own
+"""
+"""Says whether anything is loaded that could export, and when the program's own part is over."""
+
+
+@pytest.mark.parametrize("endpoint", [None, ""])
+def test_otel_embed_run_tries_no_collector_that_nobody_named(
+    endpoint: str | None, server: OpenAIServer, tmp_path: Path
+) -> None:
+    """As the SDK's default does, under ``opentelemetry-instrument``: localhost:4317, and 13 s at exit without one."""
+    env = _without_settings() | ({} if endpoint is None else {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+    command = [BIN / "otel-embed", "run", "--", sys.executable, "-c", PROGRAM + EXPORTERS, server.url]
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, check=True, cwd=tmp_path)
+    output, loaded, ended = ran.stdout.splitlines()
+    assert (output, loaded) == ("the program's own output", "False")
+    assert time.time() - float(ended) < 5
+    assert "text-embedding-3-small" in ran.stderr
+
+
+def test_otel_embed_run_loads_an_exporter_where_a_collector_is_named(tmp_path: Path) -> None:
+    env = _without_settings() | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    command = [BIN / "otel-embed", "run", "--", sys.executable, "-c", EXPORTERS]
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert ran.stdout.splitlines()[0] == "True"
+
+
+def _without_settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
