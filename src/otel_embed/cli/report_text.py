@@ -15,6 +15,7 @@ from otel_embed.cli.document import SlowCall, Summary
 from otel_embed.cli.figures import Figures, figures
 from otel_embed.cli.rows import Timed, in_order
 from otel_embed.cli.targets import judge
+from otel_embed.cli.terminal import console, printable, put
 from otel_embed.cli.text_bars import key, share_bar, span_bar
 from otel_embed.cli.text_layout import beside, fit, fit_parts, flow, name, table
 from otel_embed.cli.units import count, percent, seconds, whole_percent
@@ -24,7 +25,6 @@ SLOWEST = 5
 TILES = (11, 15, 18, 17, 17)
 PROVIDER_BARS, COMPONENT_BARS = 2, 1
 MARKS = {"good": ("✓", "green"), "fair": ("~", "yellow"), "bad": ("✗", "red"), "unjudged": ("·", "dim")}
-ASCII = str.maketrans("✓✗·–─━…µ×", "+x----.ux")
 
 
 class Paper(NamedTuple):
@@ -34,18 +34,15 @@ class Paper(NamedTuple):
 
 def write(summary: Summary, stream: TextIO) -> None:
     """Print the report to ``stream`` in what it can show: colours where it is a terminal, Unicode where it is UTF."""
-    console = Console(file=stream, markup=False, highlight=False, emoji=False)
-    paper = Paper(
-        max(NARROWEST, min(console.width, WIDEST)) - 2, console.color_system is not None and not console.no_color
-    )
-    with console.capture() as capture:
-        console.print(Padding(Text("\n").join(map(_printable, _sections(summary, paper))), (1, 1, 0, 1)), no_wrap=True)
-    encoding = stream.encoding or "ascii"
-    text = "\n".join(line.rstrip() for line in capture.get().split("\n"))
-    if not encoding.lower().startswith("utf"):
-        text = text.translate(ASCII).encode(encoding, "replace").decode(encoding)
-    stream.write(text + "\n")
-    stream.flush()
+    printer = console(stream)
+    put(report(summary, printer), stream, printer)
+
+
+def report(summary: Summary, printer: Console) -> Padding:
+    """The report as wide as ``printer`` is, within limits, and in colours where it has them."""
+    coloured = printer.color_system is not None and not printer.no_color
+    paper = Paper(max(NARROWEST, min(printer.width, WIDEST)) - 2, coloured)
+    return Padding(Text("\n").join(map(_printable, _sections(summary, paper))), (1, 1, 1, 1))
 
 
 def _sections(summary: Summary, paper: Paper) -> Iterator[Text]:
@@ -168,6 +165,5 @@ def _troubles(summary: Summary, paper: Paper) -> Iterator[Text]:
 
 
 def _printable(line: Text) -> Text:
-    """A name may hold anything; it must not move the cursor or break the line."""
-    line.plain = "".join(char if char.isprintable() else " " if char.isspace() else "�" for char in line.plain)
+    line.plain = printable(line.plain)
     return line

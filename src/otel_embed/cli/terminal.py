@@ -1,0 +1,32 @@
+"""Printing to whatever a stream is: a terminal, a file, UTF-8 or not."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from rich.console import Console, RenderableType
+
+ASCII = str.maketrans("✓✗·–─━…µ×", "+x----.ux")
+
+
+def console(stream: TextIO) -> Console:
+    """rich's, which finds out about the width and the colours and reads no meaning into a text."""
+    return Console(file=stream, markup=False, highlight=False, emoji=False)
+
+
+def put(renderable: RenderableType, stream: TextIO, printer: Console | None = None) -> None:
+    """Write to ``stream``; what its encoding lacks is replaced, and no line ends in blanks."""
+    printer = printer or console(stream)
+    with printer.capture() as capture:
+        printer.print(renderable, no_wrap=True)
+    encoding = stream.encoding or "ascii"
+    text = "\n".join(line.rstrip() for line in capture.get().split("\n"))
+    if not encoding.lower().startswith("utf"):
+        text = text.translate(ASCII).encode(encoding, "replace").decode(encoding)
+    stream.write(text)
+    stream.flush()
+
+
+def printable(text: str) -> str:
+    """A name may hold anything; it must not move the cursor or break the line."""
+    return "".join(char if char.isprintable() else " " if char.isspace() else "�" for char in text)
