@@ -13,6 +13,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -440,6 +441,18 @@ def test_an_unknown_model_is_asked_of_genai_prices_once_and_off_the_calling_thre
     fake = sys.modules["genai_prices"]
     assert fake.imported_by == "otel-embed-prices"
     assert fake.asked == [("voyageai", "voyage-9")]
+
+
+def test_an_answer_that_comes_at_once_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    about = SimpleNamespace(
+        provider=SimpleNamespace(id="openai"), model_price=SimpleNamespace(output_mtok=None), input_price=3
+    )
+    loaded = SimpleNamespace(Usage=lambda input_tokens: None, calc_price=lambda *_, **__: about)
+    monkeypatch.setitem(sys.modules, "genai_prices", loaded)
+    prices = Prices.load(None, no_warning, extra=True)
+    price = eventually(lambda: prices.find("openai", "text-embedding-9"))
+    assert price is not None
+    assert price.usd_per_million == 3
 
 
 @pytest.mark.parametrize(

@@ -317,10 +317,11 @@ class _Elsewhere:
             if not isinstance(model, str):
                 continue
             key = (provider, model.strip().lower())
-            price = self._answers.get(key)
+            pending = self._pending(key)
+            price = self._answers.get(key)  # after that: the answer may come at once
             if price is not None:
                 return price, settled
-            settled = settled and not self._pending(key)
+            settled = settled and not pending
         return None, settled
 
     def _pending(self, key: tuple[str, str]) -> bool:
