@@ -19,13 +19,15 @@ from typing import Any
 
 import pytest
 import tiktoken
+from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiktoken.load import load_tiktoken_bpe
 from tiktoken_ext import openai_public
 
 from otel_embed import guard
-from otel_embed.pricing.tokens import Calibration, Mode, TokenCounter, prefetch
+from otel_embed.cli import main
+from otel_embed.pricing.tokens import Calibration, Mode, TokenCounter, locate, prefetch
 from otel_embed.record import Usage
 
 MODEL = "text-embedding-3-small"
@@ -408,6 +410,66 @@ def test_prefetch_raises_what_went_wrong(storage: FileServer, tmp_path: Path) ->
     with pytest.raises(OSError, match="refused"):
         prefetch()
     assert not (tmp_path / "cache").exists()
+
+
+def test_locate_finds_the_file_without_reading_the_encoding_from_it(storage: FileServer, cached: Path) -> None:
+    assert locate("cl100k_base") == str(cached)
+    cached.write_bytes(FILE[:-10])
+    assert locate("cl100k_base") is None
+    with pytest.raises(ValueError, match="no encoding 'nope'"):
+        locate("nope")
+    assert storage.asked == 0
+
+
+# The command
+
+
+def tokens(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["tokens", *arguments])
+
+
+def test_the_command_shows_what_is_there_and_fetches_what_is_not(storage: FileServer, tmp_path: Path) -> None:
+    path = tmp_path / "cache" / sha1(storage.url.encode()).hexdigest()
+    before, fetched, after = tokens(), tokens("fetch"), tokens()
+    counts = "text-embedding-3-*, text-embedding-ada-002"
+    assert before.stdout.splitlines() == [
+        "encoding     counts                                      file",
+        f"cl100k_base  {counts}  not on this machine",
+        "",
+        "Until it is here, tokens are estimated: otel-embed tokens fetch cl100k_base",
+    ]
+    assert (fetched.exit_code, fetched.stdout, fetched.stderr) == (0, f"{path}\n", "")
+    assert path.read_bytes() == FILE
+    assert after.stdout.splitlines()[1:] == [f"cl100k_base  {counts}  {path}"]
+    assert (before.exit_code, after.exit_code) == (0, 0)
+    assert storage.asked == 1
+
+
+@pytest.mark.parametrize("mode", ["estimate", "off"])
+def test_the_command_says_that_no_file_is_used(mode: Mode, cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EMBED_TOKEN_COUNTING", mode)
+    assert tokens().stdout.splitlines()[-1] == f"None of them is used: OTEL_EMBED_TOKEN_COUNTING={mode}"
+
+
+def test_the_command_fetches_into_a_folder_and_says_how_it_is_found_there(
+    storage: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = tokens("fetch", "cl100k_base", "--cache-dir", "image")
+    assert done.stdout == f"{tmp_path / 'image' / sha1(storage.url.encode()).hexdigest()}\n"
+    assert f"TIKTOKEN_CACHE_DIR={tmp_path / 'image'}" in done.stderr
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "image"))
+    assert settled(TokenCounter("auto")) == Usage(expected(TEXT), "counted")
+
+
+def test_the_command_fails_in_one_line(storage: FileServer) -> None:
+    unknown = tokens("fetch", "nope")
+    assert (unknown.exit_code, unknown.stdout) == (2, "")
+    assert unknown.stderr == "otel-embed: tiktoken has no encoding 'nope' in a file of its own\n"
+    storage.delay = 0.2
+    slow = tokens("fetch", "--timeout", "0.3")
+    assert (slow.exit_code, slow.stdout) == (1, "")
+    assert re.fullmatch(r"otel-embed: cl100k_base could not be fetched: .*\n", slow.stderr)
 
 
 # Processes

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TextIO
 
 from rich.console import Console, RenderableType
+from rich.table import Table
 
 ASCII = str.maketrans("✓✗·–─━…µ×", "+x----.ux")
+_ENDLESS = 10_000
 
 
 def console(stream: TextIO) -> Console:
@@ -15,8 +17,13 @@ def console(stream: TextIO) -> Console:
 
 
 def put(renderable: RenderableType, stream: TextIO, printer: Console | None = None) -> None:
-    """Write to ``stream``; what its encoding lacks is replaced, and no line ends in blanks."""
+    """Write to ``stream``; what its encoding lacks is replaced, and no line ends in blanks.
+
+    A table for no terminal is as wide as it is: who filters lines wants whole ones.
+    """
     printer = printer or console(stream)
+    if isinstance(renderable, Table) and not printer.is_terminal:
+        printer.width = _ENDLESS
     with printer.capture() as capture:
         printer.print(renderable, no_wrap=True)
     encoding = stream.encoding or "ascii"

@@ -122,9 +122,10 @@ class Prices:
         """As ``find``, for what is billed beside text: images by the piece, the token or the pixel."""
         return self._priced((unit,), provider, models)
 
-    def rows(self) -> tuple[Row, ...]:
-        """Every row in force, by provider and model."""
-        return tuple(sorted(set(self._rows.values())))
+    def rows(self, provider: str | None = None) -> tuple[Row, ...]:
+        """Every row in force, of one provider or of all, by provider and model."""
+        rows = sorted(set(self._rows.values()))
+        return tuple(row for row in rows if provider is None or row.provider == self._provider(provider))
 
     def explain(self, provider: str, model: str) -> str:
         """One sentence: the price and where it comes from, or why there is none."""
@@ -132,7 +133,7 @@ class Prices:
         if price is not None:
             origin = ", ".join(filter(None, (price.source, price.checked and f"checked {price.checked}", price.url)))
             return f"{provider} {model}: {price.usd_per_million:g} USD per million {price.unit} ({origin})"
-        known = [row.model for row in self.rows() if row.provider == self._provider(provider)]
+        known = [row.model for row in self.rows(provider)]
         if not known:
             return f"{provider} {model}: unknown; no price of this provider is known; add one with {OTEL_EMBED_PRICES}"
         from difflib import get_close_matches  # for the command line alone
@@ -201,6 +202,12 @@ _BEDROCK_REGIONS = {"af", "ap", "apac", "au", "ca", "eu", "global", "jp", "me", 
 
 class _Refused(ValueError):
     """What is wrong with a row or a file, and what is allowed."""
+
+
+def inspect(path: str) -> tuple[int, list[str]]:
+    """How many good rows a file of one's own has, and all that is wrong with it, a phrase each."""
+    rows, problems = _user_rows(os.path.expanduser(path))
+    return len(rows), problems
 
 
 def _user_rows(path: str) -> tuple[list[Row], list[str]]:

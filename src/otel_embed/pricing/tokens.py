@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha1, sha256
 from importlib.util import find_spec
+from itertools import islice
 from math import ceil
 from threading import Thread
 from types import FunctionType
@@ -31,7 +32,8 @@ _EXACT = 50_000
 """Characters of a call that ``auto`` counts; what is beyond them is taken to be like them. That takes at most 12 ms."""
 _EXACT_OF_A_TEXT = 2_500
 """The same of one text before tiktoken 0.13, whose time grows with the square of a text without spaces."""
-_MODELS = {"text-embedding-3-": "cl100k_base", "text-embedding-ada-002": "cl100k_base"}
+MODELS = {"text-embedding-3-": "cl100k_base", "text-embedding-ada-002": "cl100k_base"}
+"""The encoding of the models whose names begin so."""
 _BUNDLES = (
     ("litellm", "litellm_core_utils", "tokenizers"),
     ("litellm", "llms", "tokenizers"),
@@ -148,6 +150,23 @@ class TokenCounter:
         return content
 
 
+def locate(encoding: str) -> str | None:
+    """Where the file of an encoding is on this machine; None where it is not.
+
+    Raises ``ValueError`` for an encoding that tiktoken does not know, or does not read from one file.
+    """
+    paths: list[str] = []
+
+    def read(url: str, checksum: str | None) -> bytes:
+        places = (_place(folder, url) for folder in (*_caches(), *_bundles()))
+        paths.extend(islice((path for path in places if _content(path, checksum) is not None), 1))
+        raise FileNotFoundError(url)  # the encoding itself is not wanted, and takes a third of a second
+
+    with suppress(FileNotFoundError):
+        _build(encoding, read)
+    return paths[0] if paths else None
+
+
 def prefetch(
     encodings: Iterable[str] = ("cl100k_base",), cache_dir: str | None = None, timeout: float = 30.0
 ) -> list[str]:
@@ -223,7 +242,7 @@ def _encoding_name(model: str | None) -> str | None:
     if not isinstance(model, str):
         return None
     name = model.rpartition("/")[2].lower()
-    return next((encoding for start, encoding in _MODELS.items() if name.startswith(start)), None)
+    return next((encoding for start, encoding in MODELS.items() if name.startswith(start)), None)
 
 
 def _application_encoding(name: str) -> Any:
