@@ -2,10 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test e2e lint clean
+.PHONY: demo picture test e2e lint clean
 
 demo: .venv/demo
 	$(BIN)/otel-embed run --html build/report.html -- $(BIN)/python examples/rag_ingest/app.py
+
+# What README.md shows.
+picture: .venv/demo
+	$(BIN)/otel-embed run --svg docs/report.svg -- $(BIN)/python examples/rag_ingest/app.py
 
 test: .venv/nox
 	$(BIN)/nox

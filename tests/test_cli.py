@@ -24,6 +24,7 @@ SAMPLE = Path(__file__).parent / "data" / "summary.json"
 CLI = [sys.executable, "-m", "otel_embed.cli"]
 SEEN = f'cp "{SAMPLE}" "$OTEL_EMBED_REPORT_DIR/1-a.json"'
 """What an instrumented process does, for a shell."""
+FILES = ("--json", "o.json", "--html", "o.html", "--svg", "o.svg")
 NOTHING = "No embedding calls were seen."
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -91,8 +92,8 @@ class TestRun:
         done = cli("run", str(SAMPLE))
         assert (done.returncode, done.stderr) == (126, f"otel-embed: cannot run {SAMPLE}: Permission denied\n")
 
-    def test_json_and_html_are_written_and_no_report_prints_nothing(self, cli: Run, tmp_path: Path) -> None:
-        done = cli("run", "--no-report", "--json", "o.json", "--html", "o.html", "--", "sh", "-c", f"{SEEN}; exit 3")
+    def test_files_are_written_and_no_report_prints_nothing(self, cli: Run, tmp_path: Path) -> None:
+        done = cli("run", "--no-report", *FILES, "--", "sh", "-c", f"{SEEN}; exit 3")
         assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
         document = json.loads((tmp_path / "o.json").read_text())
         assert document["command"] == ["sh", "-c", f"{SEEN}; exit 3"]
@@ -100,6 +101,7 @@ class TestRun:
         assert document["totals"]["calls"] == 362
         assert document["elapsed_seconds"] < 10
         assert "text-embedding-3-small" in (tmp_path / "o.html").read_text()
+        assert "text-embedding-3-small" in (tmp_path / "o.svg").read_text()
 
     def test_all_processes_are_added_up_and_one_unreadable_summary_costs_only_itself(
         self, cli: Run, tmp_path: Path
@@ -312,10 +314,11 @@ class TestReport:
         assert " otel-embed  1 process" in done.stdout
 
     def test_several_files_are_added_up(self, cli: Run, tmp_path: Path) -> None:
-        done = cli("report", str(SAMPLE), str(SAMPLE), "--json", "o.json", "--html", "o.html")
+        done = cli("report", str(SAMPLE), str(SAMPLE), *FILES)
         assert json.loads((tmp_path / "o.json").read_text())["totals"]["calls"] == 724
         assert "2 processes" in done.stdout
         assert (tmp_path / "o.html").read_text().startswith("<!doctype html>")
+        assert ">~3.31 M<" in (tmp_path / "o.svg").read_text()
 
     def test_a_saved_report_says_the_same_again(self, cli: Run) -> None:
         first = cli("run", "--json", "o.json", "--", "sh", "-c", SEEN).stderr

@@ -11,18 +11,20 @@ from io import BytesIO, TextIOWrapper
 from math import ceil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from otel_embed.cli import units
+from otel_embed.cli import report_svg, units
 from otel_embed.cli.document import Span, load, merge
 from otel_embed.cli.fields import DocumentError
 from otel_embed.cli.figures import figures
 from otel_embed.cli.palette import LOOKS
 from otel_embed.cli.report_html import page
 from otel_embed.cli.report_json import to_dict
+from otel_embed.cli.report_svg import picture
 from otel_embed.cli.report_text import write
 from otel_embed.cli.targets import judge
 from otel_embed.cli.text_bars import shares, span_bar
@@ -30,6 +32,7 @@ from otel_embed.record import STAGES
 from otel_embed.report.sketch import Sketch
 
 SAMPLE = Path(__file__).parent / "data" / "summary.json"
+SVG = "{http://www.w3.org/2000/svg}"
 DOCUMENT: dict[str, Any] = json.loads(SAMPLE.read_text())
 
 
@@ -361,7 +364,39 @@ class TestText:
         path = save(copy.deepcopy(document))
         rendered(path, width, encoding)
         page(merge([load(path)]))
+        ElementTree.fromstring(picture(merge([load(path)])))
         json.dumps(to_dict(merge([load(path)])), allow_nan=False)
+
+
+class TestPicture:
+    def test_every_word_stands_where_a_terminal_has_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        lines: dict[float, str] = {}
+        for text in ElementTree.fromstring(picture(merge([load(SAMPLE)]))).iter(f"{SVG}text"):
+            column = round((float(text.attrib["x"]) - report_svg.MARGIN) / report_svg.WIDTH)
+            top = float(text.attrib["y"])
+            lines[top] = lines.get(top, "").ljust(column) + (text.text or "")
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm-256color")
+        shown = re.sub(r"\x1b\[[\d;]*m", "", rendered(SAMPLE, 82)).split("\n")
+        assert [lines[top] for top in sorted(lines)] == [line.rstrip() for line in shown if line.strip()]
+
+    def test_it_is_as_wide_as_it_says_and_needs_nothing_from_elsewhere(self) -> None:
+        image = picture(merge([load(SAMPLE)]))
+        root = ElementTree.fromstring(image)
+        width = float(root.attrib["width"])
+        for shape in (*root.iter(f"{SVG}text"), *root.iter(f"{SVG}rect")):
+            length = float(shape.attrib.get("textLength") or shape.attrib.get("width") or report_svg.WIDTH)
+            assert float(shape.attrib.get("x", 0)) + length <= width
+        tags = {element.tag.removeprefix(SVG) for element in root.iter()}
+        assert tags == {"svg", "title", "style", "rect", "text"}
+        assert not re.search(r"url\(|@import|@font-face|href", image)
+        assert len(image) < 60_000
+
+    def test_it_is_the_same_whatever_the_terminal_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = picture(merge([load(SAMPLE)]))
+        for name, value in {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "60"}.items():
+            monkeypatch.setenv(name, value)
+        assert picture(merge([load(SAMPLE)])) == before
 
 
 class TestBars:

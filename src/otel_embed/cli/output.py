@@ -1,4 +1,4 @@
-"""Where a report goes: a terminal, a JSON file, an HTML page."""
+"""Where a report goes: a terminal, a JSON file, an HTML page, a picture."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ class Refused(click.ClickException):
 
 
 def files(command: F) -> F:
-    """The options --json and --html of a command that reports."""
+    """The options --json, --html and --svg of a command that reports."""
     path = click.Path(dir_okay=False, path_type=Path)
+    command = click.option("--svg", "svg_file", type=path, help="Write the report as a picture to this file.")(command)
     command = click.option("--json", "json_file", type=path, help="Write the report as data to this file.")(command)
     return click.option("--html", "html_file", type=path, help="Write the report as one page to this file.")(command)
 
@@ -42,7 +43,7 @@ def check(*paths: Path | None) -> None:
             raise Refused(f"cannot write {path}: permission denied")
 
 
-def write(summary: Summary, json_file: Path | None, html_file: Path | None) -> None:
+def write(summary: Summary, json_file: Path | None, html_file: Path | None, svg_file: Path | None) -> None:
     """Write the files that were asked for. Raises OSError."""
     if json_file:
         from otel_embed.cli.report_json import to_dict
@@ -52,3 +53,7 @@ def write(summary: Summary, json_file: Path | None, html_file: Path | None) -> N
         from otel_embed.cli.report_html import page
 
         html_file.write_text(page(summary), encoding="utf-8", errors="replace")
+    if svg_file:
+        from otel_embed.cli.report_svg import picture
+
+        svg_file.write_text(picture(summary), encoding="utf-8", errors="replace")

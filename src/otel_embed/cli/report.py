@@ -15,12 +15,12 @@ from otel_embed.cli.fields import DocumentError
 @click.command("report")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @output.files
-def command(files: tuple[Path, ...], json_file: Path | None, html_file: Path | None) -> None:
+def command(files: tuple[Path, ...], **written: Path | None) -> None:
     """Print the report of summaries that `otel-embed run --json` saved, added up.
 
     Files that an instrumented process wrote to OTEL_EMBED_REPORT_DIR are read as well.
     """
-    output.check(json_file, html_file)
+    output.check(*written.values())
     try:
         summary = merge([load(path) for path in files])
     except DocumentError as error:
@@ -32,6 +32,6 @@ def command(files: tuple[Path, ...], json_file: Path | None, html_file: Path | N
 
         write(summary, sys.stdout)
     try:
-        output.write(summary, json_file, html_file)
+        output.write(summary, **written)
     except OSError as error:
         raise output.Refused(f"cannot write {error.filename}: {error.strerror}") from error

@@ -31,21 +31,19 @@ class Finished(NamedTuple):
 @click.option("--no-report", is_flag=True, help="Print nothing when the program ends.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 @click.pass_context
-def command(
-    ctx: click.Context, command: tuple[str, ...], json_file: Path | None, html_file: Path | None, no_report: bool
-) -> None:
+def command(ctx: click.Context, /, command: tuple[str, ...], no_report: bool, **written: Path | None) -> None:
     """Run a program and report its embedding calls.
 
     The program needs no change, and no backend: what it sees of the terminal, its exit code and its signals are
     its own. The report goes to stderr. Traces, metrics and logs are exported as the OTEL_* variables say; those for
     which none names an exporter or an endpoint go nowhere.
     """
-    output.check(json_file, html_file)
+    output.check(*written.values())
     finished = _run(command)
     try:
         if not no_report:
             _print(finished)
-        output.write(finished.summary, json_file, html_file)
+        output.write(finished.summary, **written)
     except Exception as error:
         click.echo(f"otel-embed: the report could not be made: {type(error).__name__}: {error}", err=True)
     ctx.exit(finished.summary.exit_code or 0)
