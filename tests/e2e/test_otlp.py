@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from receiver import Agent, Telemetry, attributes, running_agent, seconds
 
+from documents import README, commands
 from otel_embed import __version__
 from otel_embed.demo.ledger import Bill
 from otel_embed.demo.server import EmbeddingServer, Latency, RateLimit
@@ -44,6 +46,15 @@ class Run(NamedTuple):
     billed: Mapping[str, Bill]
 
 
+def environment(protocol: str, agent: Agent, session: str) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")} | {
+        "OTEL_SERVICE_NAME": "ingest",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": agent.endpoint(protocol),
+        "OTEL_EXPORTER_OTLP_HEADERS": f"x-datadog-test-session-token={session}",
+    }
+
+
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     with running_agent(tmp_path_factory.mktemp("agent")) as agent:
@@ -56,12 +67,7 @@ def run(request: pytest.FixtureRequest, agent: Agent, tmp_path_factory: pytest.T
     protocol: str = request.param
     session = protocol.partition("/")[0]
     agent.begin(session)
-    env = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")} | {
-        "OTEL_SERVICE_NAME": "ingest",
-        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
-        "OTEL_EXPORTER_OTLP_ENDPOINT": agent.endpoint(protocol),
-        "OTEL_EXPORTER_OTLP_HEADERS": f"x-datadog-test-session-token={session}",
-    }
+    env = environment(protocol, agent, session)
     with EmbeddingServer(latency=Latency(per_token=1e-3), rate_limit=RateLimit(4, retry_after=0.05)) as server:
         command = [BIN / "opentelemetry-instrument", sys.executable, "-c", PROGRAM, server.url]
         directory = tmp_path_factory.mktemp("program")
@@ -182,3 +188,22 @@ def test_the_stage_metric_adds_up_to_the_durations_of_the_calls(received: Teleme
     waited = sum(received.total("gen_ai.client.embeddings.duration", "error.type").values())
     assert sum(stages.values()) == pytest.approx(waited, abs=1e-6)
     assert {"serialize", "connect", "send", "wait", "receive", "backoff", "deserialize"} <= set(stages)
+
+
+EXPORTING = [command for command in commands(README) if command.endswith("opentelemetry-instrument python app.py")]
+
+
+@pytest.mark.parametrize("command", EXPORTING)
+def test_a_command_of_the_readme_reaches_a_collector(command: str, agent: Agent, tmp_path: Path) -> None:
+    """The collector is the agent: where the command names one, and where it leaves that to the environment."""
+    session = f"readme{EXPORTING.index(command)}"
+    agent.begin(session)
+    env = environment("grpc", agent, session) | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    here = re.sub(r"http://[a-z]+:4317", agent.grpc, command)
+    with EmbeddingServer() as server:
+        (tmp_path / "app.py").write_text(PROGRAM.replace("sys.argv[1]", repr(server.url)))
+        subprocess.run(["sh", "-c", here], cwd=tmp_path, env=env, check=True, timeout=60)
+    received = Telemetry.of(agent, session)
+    assert len(received.named("embeddings text-")) == 8
+    assert {resource["service.name"] for resource in received.resources} == {"ingest"}
+    assert bool(received.metrics) == ("OTEL_METRICS_EXPORTER=none" not in command)

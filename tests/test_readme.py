@@ -1,0 +1,113 @@
+"""What README.md and docs/ say can be done, is done."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from documents import PRICES, README, ROOT, blocks, commands
+from fakes.openai_server import OpenAIServer
+from otel_embed import environment_variables
+from otel_embed.cli import COMMANDS
+
+BIN = Path(sys.executable).parent
+APP = """
+from openai import OpenAI
+with OpenAI(base_url={url!r}, api_key="x") as client:
+    client.embeddings.create(model="text-embedding-3-small", input=["one two", "three"])
+print("the program's own output")
+"""
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "PYTHON"))}
+    return kept | {"PATH": f"{BIN}{os.pathsep}{kept['PATH']}"}
+
+
+def test_our_commands_work_as_they_stand(server: OpenAIServer, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP.format(url=server.url))
+    ours = [command for command in commands(README) if command.startswith("otel-embed ")]
+    for command in ours:
+        ran = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+        assert ran.returncode == 0, (command, ran.stderr)
+        if command.startswith("otel-embed run"):
+            assert ran.stdout == "the program's own output\n"
+            assert "text-embedding-3-small" in ran.stderr
+    assert len(ours) > 1
+    assert server.billed.requests == sum(command.startswith("otel-embed run") for command in ours)
+    files = {option for command in ours for option in re.findall(r"--(?:json|html|svg) (\S+)", command)}
+    assert files == {path.name for path in tmp_path.iterdir()} - {"app.py"}
+
+
+def test_the_commands_about_prices_work_as_they_stand(tmp_path: Path) -> None:
+    for command in commands(PRICES):
+        if "--check" in command:
+            assert command == "otel-embed prices --check --max-age 90", (
+                "which depends on the day: see test_prices_command"
+            )
+        elif " fetch " in command:
+            assert command.startswith("otel-embed tokens fetch --cache-dir "), "which needs a network: see test_tokens"
+        else:
+            subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment(), capture_output=True, check=True)
+
+
+def test_the_other_commands_are_run_elsewhere() -> None:
+    """Those that make knows, those of tests/e2e, and what nox does to install this."""
+    others = [command for command in commands(README) if not command.startswith("otel-embed ")]
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    rest = [command for command in others if command not in {f"make {target}" for target in targets}]
+    assert rest.pop(0) == "pip install otel-embed"
+    assert rest
+    assert all(command.endswith("opentelemetry-instrument python app.py") for command in rest)
+
+
+def test_the_block_in_code_works(server: OpenAIServer, tmp_path: Path) -> None:
+    (block,) = blocks(README, "python")
+    program = f"""
+def index_documents():
+    from openai import OpenAI
+    with OpenAI(base_url={server.url!r}, api_key="x") as client:
+        client.embeddings.create(model="text-embedding-3-small", input=["one two", "three"])
+
+{block}"""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    tokens, cost, hits, seconds = ran.stdout.split()
+    assert (int(tokens), int(hits)) == (server.billed.tokens, 0)
+    assert float(cost) == pytest.approx(server.billed.tokens * 2e-8)
+    assert 0 < float(seconds) < 10
+
+
+def test_the_picture_is_small_and_self_contained_and_of_the_demo() -> None:
+    (path,) = re.findall(r"!\[[^]]+\]\((docs/[^)]+\.svg)\)", README)
+    image = (ROOT / path).read_text()
+    assert len(image) < 60_000
+    assert not re.search(r"url\(|@import|@font-face|href|<script", image)
+    title = ElementTree.fromstring(image).findtext("{http://www.w3.org/2000/svg}title")
+    assert title == "otel-embed: python examples/rag_ingest/app.py"
+
+
+def test_every_setting_and_no_other_is_in_the_table() -> None:
+    section = README.partition("\n## Settings\n")[2].partition("\n## ")[0]
+    shown = {name for row in re.findall(r"^\| (.*?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    known = {name for name in vars(environment_variables) if name.startswith("OTEL_")}
+    assert shown == known - {environment_variables.OTEL_EMBED_REPORT_DIR}, "that one the command line sets"
+
+
+def test_every_command_is_in_the_table() -> None:
+    section = README.partition("\n## Commands\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `otel-embed ([\w-]+)", section, re.MULTILINE) == list(COMMANDS)
+
+
+def test_every_link_to_a_file_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/README.md")]:
+        links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
+        assert [link for link in links if not (page.parent / link).exists()] == [], page
