@@ -412,6 +412,10 @@ class TestBars:
         spans = [Span("send", 0.0, 0.1), Span("wait", 0.1, 0.5), Span("backoff", 0.5, 0.8), Span("receive", 0.8, 1.0)]
         assert span_bar(spans, 2.0, 20, coloured=False).plain == "uw━━━b━━r━"
 
+    @pytest.mark.parametrize(("end", "columns"), [(1.0, 20), (-1.0, 0), (1e308, 20)])
+    def test_a_span_beyond_the_scale_ends_with_it(self, end: float, columns: int) -> None:
+        assert span_bar([Span("wait", 0.0, end)], 2.3e-308, 20, coloured=True).cell_len == columns
+
     def test_every_stage_has_a_letter_and_a_colour_of_its_own(self) -> None:
         assert tuple(LOOKS) == STAGES
         assert len({shown.letter for shown in LOOKS.values()}) == len(STAGES)

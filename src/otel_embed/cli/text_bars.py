@@ -33,7 +33,7 @@ def span_bar(spans: Iterable[Span], longest: float, width: int, coloured: bool) 
     stretches: list[tuple[str, int]] = []
     done = 0
     for span in spans:
-        end = min(width, round(span.end / longest * width)) if longest > 0 else 0
+        end = round(max(0.0, min(1.0, span.end / longest)) * width) if longest > 0 else 0
         stretches.append((span.stage, max(0, end - done)))
         done = max(done, end)
     return _drawn(stretches, coloured)
