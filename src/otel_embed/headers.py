@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from otel_embed.record import Answer
 
 _ABSURD = 1e15
+_answer: Callable[[list[float | None]], Answer] = partial(tuple.__new__, Answer)  # without a Python frame for it
 
 
 _NAMES = {
@@ -21,9 +24,10 @@ _NAMES = {
     "content-length": 3,
 }
 """Which fact a header tells, by the fact's place in an ``Answer``."""
-_FACTS: dict[str | bytes, int] = {}
-for _name, _fact in _NAMES.items():
-    _FACTS[_name] = _FACTS[_name.encode()] = _fact
+_seen: dict[str | bytes, int | None] = {}
+"""The same for each spelling of a header that came by, as text or bytes; None for one that tells nothing."""
+_MAX_SEEN = 2000
+_UNSEEN = -1
 
 
 def read(headers: Any, server_seconds: float | None = None) -> Answer | None:
@@ -36,12 +40,21 @@ def read(headers: Any, server_seconds: float | None = None) -> Answer | None:
         return None if server_seconds is None else Answer(server_ms=1e3 * server_seconds)
     facts: list[float | None] = [None, None, None, None]
     for name, value in getattr(headers, "raw", headers):
-        fact = _FACTS.get(name.lower())
+        fact = _seen.get(name, _UNSEEN)
+        if fact is _UNSEEN:
+            fact = _look_up(name)
         if fact is not None:
             facts[fact] = int(value) if value.isdigit() and len(value) < 15 else _number(value)
     if server_seconds is not None:
         facts[2] = 1e3 * server_seconds
-    return Answer(*facts)
+    return _answer(facts)
+
+
+def _look_up(name: str | bytes) -> int | None:
+    fact = _NAMES.get((name.decode("latin-1") if isinstance(name, bytes) else name).lower())
+    if len(_seen) < _MAX_SEEN:
+        _seen[name] = fact
+    return fact
 
 
 def _number(value: str | bytes) -> float | None:

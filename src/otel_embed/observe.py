@@ -33,6 +33,7 @@ OPEN_CALLS: dict[int, OpenCall] = {}
 _SUPPRESSED = "suppress_instrumentation"  # the key that OpenTelemetry's own instrumentations honour
 _NOTHING_ASKED, _NOTHING_SAID = Request(), Reply()
 _NOWHERE = Context()
+_BEGINNING = Guard("begin the report of a call")
 # What these classes' own constructors do, without a Python frame for it.
 _arguments: Callable[[tuple[Any, tuple[Any, ...], dict[str, Any]]], Arguments] = partial(tuple.__new__, Arguments)
 _request: Callable[[tuple[Any, ...]], Request] = partial(tuple.__new__, Request)
@@ -43,7 +44,7 @@ _usage: Callable[[tuple[int, UsageSource]], Usage] = partial(tuple.__new__, Usag
 class Recorder(Protocol):
     """Where calls go: all that the hot path knows of pricing and reports."""
 
-    begin: Callable[[OpenCall, Context], Context | None]
+    begin: Callable[[OpenCall, Context], Context]
     """A call begins: return the context in which it runs, with the call in it under ``OPEN_CALL``."""
     count: Callable[[Request], Usage | None]
     """The tokens of a successful call that did its work itself, and whose provider does not report them."""
@@ -132,7 +133,11 @@ class OpenCall:
         self.root = parent is None
         if parent is not None:
             parent.delegated = True
-        self.context = site.recorder.begin(self, around) or context.set_value(OPEN_CALL, self, around)
+        try:
+            self.context = site.recorder.begin(self, around)
+        except Exception as error:
+            _BEGINNING.contain(error)
+            self.context = context.set_value(OPEN_CALL, self, around)
         self.token: Token[Context] | None = context.attach(self.context)
         OPEN_CALLS[id(self)] = self
 

@@ -27,6 +27,10 @@ _CLOSING = Guard("end what was observed")
 class Patch:
     """What stands behind one wrapped function, which refers to nothing else of ours."""
 
+    opening = Guard("begin to observe")
+    open: Callable[..., Observation | None]
+    carry: Callable[..., Callable[..., Any] | None]
+
     def __init__(self, target: str, site: Site | Submit, subclasses: bool = False) -> None:
         self.target = target
         self.module, _, self.path = target.partition(":")
@@ -44,7 +48,7 @@ class Patch:
         if isinstance(self._site, Submit):
             self.carry = guarded(self._site.carry, "carry the context of a call into a thread")
         else:
-            self.open = guarded(self._site.open, "begin to observe")
+            self.open = self._site.open
 
     def switch_off(self) -> None:
         self.active, self.open, self.carry = False, _nothing, _nothing
@@ -142,7 +146,10 @@ def _around(original: Callable[..., Any], patch: Patch, method: bool) -> Callabl
     def around(*args: Any, **kwargs: Any) -> Any:
         seen = None
         if patch.occasion:
-            seen = patch.open(args[0], args[1:], kwargs) if method and args else patch.open(None, args, kwargs)
+            try:
+                seen = patch.open(args[0], args[1:], kwargs) if method and args else patch.open(None, args, kwargs)
+            except Exception as error:
+                patch.opening.contain(error)
         if seen is None:
             return original(*args, **kwargs)
         try:
@@ -160,7 +167,10 @@ def _around_async(original: Callable[..., Any], patch: Patch, method: bool) -> C
     async def around(*args: Any, **kwargs: Any) -> Any:
         seen = None
         if patch.occasion:
-            seen = patch.open(args[0], args[1:], kwargs) if method and args else patch.open(None, args, kwargs)
+            try:
+                seen = patch.open(args[0], args[1:], kwargs) if method and args else patch.open(None, args, kwargs)
+            except Exception as error:
+                patch.opening.contain(error)
         if seen is None:
             return await original(*args, **kwargs)
         try:

@@ -18,7 +18,8 @@ from otel_embed.cli.price_rows import amount, days, origin, table, units
 from otel_embed.cli.terminal import printable, put
 from otel_embed.cli.units import plural
 from otel_embed.environment_variables import OTEL_EMBED_PRICES
-from otel_embed.pricing.prices import Price, Prices, Unit, inspect
+from otel_embed.pricing.prices import Price, Prices, inspect
+from otel_embed.record import Unit
 
 MAX_AGE = 180
 _ANSWER_SECONDS = 30.0

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 
+from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Tracer
 
@@ -30,6 +32,7 @@ from otel_embed.report.totals import Totals
 from otel_embed.report.track import TRACKED, tracked
 
 _BATCH = 64
+_SPAN = Guard("report a span")
 _COUNTING, _FREEZING = Guard("count calls"), Guard("record the metrics of a call")
 
 
@@ -54,8 +57,8 @@ class CallRecorder:
     def configure(self, tracer: Tracer, config: Config, pricing: Pricing) -> None:
         """Report as these settings say from now on."""
         spans = SpanReport(tracer, config)
-        self.begin = guarded(spans.begin, "begin the report of a call")
-        self._finish_span = guarded(spans.finish, "report a span")
+        self.begin: Callable[[OpenCall, Context], Context] = spans.begin
+        self._finish_span = spans.finish
         self.count = guarded(pricing.count, "count tokens")
         self.price = guarded(pricing.price, "price a call")
         self._save = guarded(pricing.save, "price what a cache saved")
@@ -68,7 +71,10 @@ class CallRecorder:
 
     def finish(self, call: OpenCall) -> None:
         if call.span is not None:
-            self._finish_span(call)
+            try:
+                self._finish_span(call)
+            except Exception as error:
+                _SPAN.contain(error)
         if call.headers is not None and len(self._limits.newest) < MAX_MODELS:
             self._limits.newest[call.provider, call.request.model] = call.headers
         if self._log is not None:
