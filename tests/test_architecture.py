@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "src/otel_embed"
-CORE = ("otel_embed.provider", "otel_embed.record", "otel_embed.endpoints")
+CORE = ("otel_embed.provider", "otel_embed.record", "otel_embed.endpoints", "otel_embed.reading")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "record.py": (),
     "guard.py": (),
     "failure.py": ("otel_embed.record",),
+    "reading.py": ("otel_embed.record",),
     "timeline.py": ("otel_embed.record",),
     "provider.py": ("otel_embed.record", "opentelemetry.context"),
     "observe.py": ("otel_embed", "opentelemetry.context", "opentelemetry"),

@@ -1,0 +1,126 @@
+"""What readers of requests and replies share.
+
+Each function takes a value of any kind at all and returns None for what it cannot read. None of them raises, walks a
+vector or a text, or parses a body.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from otel_embed.record import InputKind, Reply, Server
+
+_ABSURD = 1e15
+_EDGE = 600
+_USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*\})')
+_MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
+
+
+def text(value: Any) -> str | None:
+    """A text that says something."""
+    return value if isinstance(value, str) and value else None
+
+
+def amount(value: Any) -> float | None:
+    """A number above 0. Some servers report 0, others -1, and mean that they do not count."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < _ABSURD:
+        return value
+    return None
+
+
+def count(value: Any) -> int | None:
+    """A whole number above 0, which some servers send as a float."""
+    number = amount(value)
+    return None if number is None else round(number) or None
+
+
+def first(values: Any) -> Any:
+    """The first of a list."""
+    return values[0] if isinstance(values, (list, tuple)) and values else None
+
+
+def inputs(content: Any) -> tuple[int | None, InputKind | None]:
+    """How many inputs and of what kind; an iterable that can be walked only once is left alone."""
+    if isinstance(content, str):
+        return 1, "text"
+    if not isinstance(content, (list, tuple)):
+        return None, None
+    if not content:
+        return 0, "text"
+    if isinstance(content[0], int):
+        return 1, "tokens"
+    return len(content), "text" if isinstance(content[0], str) else "tokens"
+
+
+def dimensions(vector: Any) -> int | None:
+    """The numbers in a vector; a base64 string holds four-byte floats, and is a third longer than they are."""
+    if isinstance(vector, str):
+        return len(vector.rstrip("=")) * 3 // 16 or None
+    if isinstance(vector, (list, tuple)):
+        return len(vector) or None
+    shape = getattr(vector, "shape", None)  # an array of numpy's or torch's
+    return count(shape[-1]) if isinstance(shape, tuple) and shape else None
+
+
+def server(url: Any) -> Server | None:
+    """Where a URL leads: a string, or a library's own object with ``host``, ``port`` and ``scheme``."""
+    if isinstance(url, str):
+        return _parsed(url)
+    host = getattr(url, "host", None)
+    if not isinstance(host, str) or not host:
+        return None
+    return Server(host, count(url.port) or _default_port(url.scheme))
+
+
+@lru_cache(maxsize=256)
+def _parsed(url: str) -> Server | None:
+    try:
+        parts = urlsplit(url)
+        return Server(parts.hostname, parts.port or _default_port(parts.scheme)) if parts.hostname else None
+    except ValueError:
+        return None
+
+
+def _default_port(scheme: Any) -> int:
+    return 80 if scheme == "http" else 443
+
+
+def listed(response: Any) -> Reply:
+    """The reply of an API that answers as OpenAI's does; what a server leaves out, the client's object lacks."""
+    data, usage = getattr(response, "data", None), getattr(response, "usage", None)
+    if isinstance(usage, dict):  # a field that the client has no class for
+        tokens = usage.get("prompt_tokens") or usage.get("total_tokens")
+    else:
+        tokens = getattr(usage, "prompt_tokens", None) or getattr(usage, "total_tokens", None)
+    return Reply(
+        text(getattr(response, "model", None)),
+        len(data) if isinstance(data, (list, tuple)) and data else None,
+        dimensions(getattr(first(data), "embedding", None)),
+        count(tokens),
+    )
+
+
+def unparsed(raw: Any) -> Reply:
+    """What the ends of an answer of that form say that the application reads itself, without decoding its vectors."""
+    body = getattr(raw, "_content", None)  # only there once the application, or the client for it, has read it
+    if not isinstance(body, bytes):
+        body = getattr(raw, "extensions", {}).get("otel_embed.tail", b"")
+    ends = body if len(body) <= 2 * _EDGE else body[:_EDGE] + b" " + body[-_EDGE:]
+    usage, model = _USAGE.search(ends), _MODEL.search(ends)
+    counts = _counts(usage[1]) if usage else {}
+    return Reply(
+        model=model[1].decode(errors="replace") if model else None,
+        tokens=count(counts.get("prompt_tokens")) or count(counts.get("total_tokens")),
+    )
+
+
+def _counts(usage: bytes) -> dict[str, Any]:
+    try:
+        counts: dict[str, Any] = json.loads(usage)
+    except ValueError:
+        return {}
+    return counts
