@@ -96,11 +96,15 @@ def listed(response: Any) -> Reply:
         tokens = usage.get("prompt_tokens") or usage.get("total_tokens")
     else:
         tokens = getattr(usage, "prompt_tokens", None) or getattr(usage, "total_tokens", None)
+    model, vector = getattr(response, "model", None), None
+    if isinstance(data, (list, tuple)) and data:
+        vector = getattr(data[0], "embedding", None)
+    # The usual kinds at once: each function that is called costs as much as all of this.
     return Reply(
-        text(getattr(response, "model", None)),
+        model if type(model) is str and model else text(model),
         len(data) if isinstance(data, (list, tuple)) and data else None,
-        dimensions(getattr(first(data), "embedding", None)),
-        count(tokens),
+        len(vector) if type(vector) is list and vector else dimensions(vector),
+        tokens if type(tokens) is int and 0 < tokens < _ABSURD else count(tokens),
     )
 
 
