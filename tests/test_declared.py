@@ -1,0 +1,121 @@
+"""What holds for every library that is declared: in the version that is installed here, and for readers whatever they get."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import wrapt
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+
+from otel_embed.frameworks import FRAMEWORKS
+from otel_embed.patching import _has
+from otel_embed.provider import Arguments, Call, Provider, Target
+from otel_embed.providers import PROVIDERS
+from otel_embed.record import Component, Reply, Request
+from otel_embed.transports import TRANSPORTS
+
+DECLARED = (*TRANSPORTS, *PROVIDERS, *FRAMEWORKS)
+CALLS = [call for provider in DECLARED for call in provider.calls]
+
+
+def is_installed(provider: Provider) -> bool:
+    try:
+        return Requirement(provider.requires).specifier.contains(
+            metadata.version(Requirement(provider.requires).name), prereleases=True
+        )
+    except metadata.PackageNotFoundError:
+        return False
+
+
+INSTALLED = [
+    (provider, target)
+    for provider in DECLARED
+    if is_installed(provider)
+    for target in provider.targets
+    if _has(provider, target.versions)
+]
+
+
+def name(case: Any) -> str:
+    return case.target if hasattr(case, "target") else getattr(case, "name", str(case))
+
+
+@pytest.mark.filterwarnings("ignore")  # what a library warns of when it is imported is its own affair
+@pytest.mark.parametrize(("provider", "target"), INSTALLED, ids=name)
+def test_a_declared_function_is_there(provider: Provider, target: Target) -> None:
+    module, _, path = target.target.partition(":")
+    owner, attribute, original = wrapt.resolve_path(importlib.import_module(module), path)
+    assert callable(original) or isinstance(original, (classmethod, staticmethod)), target.target
+
+
+def test_the_libraries_of_this_environment_are_covered() -> None:
+    assert {provider.name for provider, _ in INSTALLED} >= {"openai", "langchain", "httpx", "httpx2"}
+
+
+@pytest.mark.parametrize("provider", DECLARED, ids=name)
+def test_versions_are_bounded_on_both_sides(provider: Provider) -> None:
+    operators = {bound.operator for bound in Requirement(provider.requires).specifier}
+    assert operators >= {">=", "<"}, f"{provider.requires}: what was tested has an end"
+
+
+@pytest.mark.parametrize("provider", [provider for provider in DECLARED if provider.calls], ids=name)
+def test_no_function_is_declared_twice(provider: Provider) -> None:
+    targets = [(target.target, target.versions) for target in provider.targets]
+    assert len(set(targets)) == len(targets)
+
+
+def words(call: Call) -> list[str]:
+    """The names that a call's readers look for, from their source."""
+    source = Path(inspect.getsourcefile(call.request) or "").read_text() + Path(sys.modules["otel_embed.reading"].__file__ or "").read_text()
+    return sorted(set(re.findall(r"[a-z][a-z_]{2,}", source)))
+
+
+def anything(names: list[str]) -> st.SearchStrategy[Any]:
+    plain = st.one_of(
+        st.none(), st.booleans(), st.integers(), st.just(10**40), st.floats(), st.text(max_size=8), st.binary(max_size=8),
+        st.sampled_from(names), st.just("x" * 100_000), st.just([0.5] * 100_000), st.just(float("nan")),
+    )  # fmt: skip
+    return st.recursive(
+        plain,
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3),
+            st.tuples(inner),
+            st.dictionaries(st.sampled_from(names), inner, max_size=6),
+            st.dictionaries(st.sampled_from(names), inner, max_size=6).map(lambda fields: SimpleNamespace(**fields)),
+        ),
+        max_leaves=12,
+    )
+
+
+@pytest.mark.parametrize("call", CALLS, ids=name)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_readers_take_whatever_comes(call: Call, data: st.DataObject) -> None:
+    names = words(call)
+    values = anything(names)
+    arguments = Arguments(
+        data.draw(values), tuple(data.draw(st.lists(values, max_size=3))),
+        data.draw(st.dictionaries(st.sampled_from(names), values, max_size=8)),
+    )  # fmt: skip
+    if call.when is None or call.when(arguments):
+        request = call.request(arguments)
+        assert isinstance(request, Request)
+        assert request.inputs is None or (type(request.inputs) is int and request.inputs >= 0)
+        assert request.model is None or isinstance(request.model, str)
+    if call.component is not None:
+        assert isinstance(call.component(arguments), Component)
+    reply = call.reply(data.draw(values))
+    assert isinstance(reply, Reply)
+    assert reply.tokens is None or (type(reply.tokens) is int and reply.tokens >= 0)
+    assert reply.dimensions is None or (type(reply.dimensions) is int and reply.dimensions > 0)
+    assert reply.vectors is None or (type(reply.vectors) is int and reply.vectors >= 0)
