@@ -59,9 +59,10 @@ class Recorder(Protocol):
 
 
 def open_call() -> OpenCall | None:
-    """The innermost embedding call that is open in the current context."""
-    call: OpenCall | None = context.get_current().get(OPEN_CALL)  # type: ignore[assignment]
-    return None if call is None or call.end else call
+    """The innermost embedding call that is open in the current context; None where instrumentation is suppressed."""
+    around = context.get_current()
+    call: OpenCall | None = around.get(OPEN_CALL)  # type: ignore[assignment]
+    return None if call is None or call.end or around.get(_SUPPRESSED) else call
 
 
 class CallSite:
@@ -163,6 +164,7 @@ class OpenCall:
         """The wrapped function is over; a streamed body may still have to come."""
         streamed, self.streamed = self.streamed, None
         if streamed is not None and error is None and streamed.body_open:
+            OPEN_CALLS.pop(id(self), None)  # what is open here is never let go, nor a response that is dropped unread
             streamed.when_over(lambda end, error: self.finish(result, error, end))
         else:
             self.finish(result, error, time.perf_counter_ns())

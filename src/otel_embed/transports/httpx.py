@@ -12,6 +12,7 @@ from otel_embed.observe import OpenCall, open_call
 from otel_embed.provider import Provider, Transport
 from otel_embed.record import Stage
 from otel_embed.transports.body import watch
+from otel_embed.transports.flight import Flight
 
 _BEGINS: dict[str, Stage] = {
     "connection.connect_tcp.started": "connect",
@@ -93,6 +94,14 @@ class _SyncExchange(_Exchange):
 
 
 class _AsyncExchange(_Exchange):
+    def __init__(self, call: OpenCall, request: Any) -> None:
+        super().__init__(call, request)
+        self._flight = Flight(self)  # aiohttp's connections, where a client uses those, mark it
+
+    def close(self, response: Any, error: BaseException | None) -> None:
+        self._flight.land()
+        super().close(response, error)
+
     async def trace(self, event: str, info: Any) -> None:
         stage = _BEGINS.get(event)
         if stage is not None:

@@ -1,0 +1,88 @@
+"""aiohttp: an exchange is one ``ClientSession._request``, redirects included.
+
+Not a ``TraceConfig``: that has to be there when a session is made, stays in sight on it, and makes each of its
+requests, an embedding call's or not, go through a dozen signals.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_embed.exchange import OpenExchange
+from otel_embed.provider import Arguments, Provider, Transport
+from otel_embed.transports.flight import Asked, BodyEnd, Passing, Sender, Step, content_length, in_flight
+
+
+def _asked(call: Arguments) -> Asked:
+    data = call.kwargs.get("data")
+    return Asked(
+        call.instance._build_url(call.get("str_or_url", 1)),  # whole, where the session has a base URL
+        len(data) if isinstance(data, bytes) else None,
+    )
+
+
+def _answered(call: Arguments, response: Any, exchange: OpenExchange) -> None:
+    exchange.answered(response.status, response.raw_headers)
+    watch(response, exchange)
+
+
+def watch(response: Any, exchange: OpenExchange) -> None:
+    """Leave the exchange open until the connection is given back: at the body's end, or when it is given up."""
+    connection = response.connection  # None where the whole body has come already
+    if connection is not None and response.status != 101:
+        connection.add_callback(BodyEnd(exchange))
+
+
+def _sent(exchange: OpenExchange, request: Any, response: Any) -> None:
+    if exchange.request_bytes is None:
+        exchange.request_bytes = content_length(request.headers)
+
+
+def _started(exchange: OpenExchange, response: Any, _: Any) -> None:
+    exchange.answered(response.status, response.raw_headers)
+
+
+class _Connect(Step):
+    """A connection is made; through a proxy, with a request to it, which is part of that."""
+
+    def open(self, connector: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Passing | None:
+        passing = super().open(connector, args, kwargs)
+        if passing is None:
+            return None
+        passing.flight.connecting = args[0] if args else kwargs["req"]
+        return _Connecting(passing.flight, "send")
+
+
+class _Connecting(Passing):
+    __slots__ = ()
+
+    def close(self, result: Any, error: BaseException | None) -> None:
+        self.flight.connecting = None
+        super().close(result, error)
+
+
+class _Dial(Step):
+    """The TCP part of a connection; a handshake follows at once, except where a proxy is asked first."""
+
+    def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Passing | None:
+        flight = in_flight()
+        if flight is None or flight.connecting is None:
+            return None
+        direct = flight.connecting.is_ssl() and flight.connecting.proxy is None
+        return Passing(flight, "tls") if direct else None
+
+
+_CONNECT = _Connect("connect", "send")
+
+AIOHTTP = Provider(
+    name="aiohttp",
+    requires="aiohttp>=3.8,<4",
+    transports=(
+        Transport("aiohttp.client:ClientSession._request", Sender(_asked, _answered)),
+        Transport("aiohttp.connector:TCPConnector._create_connection", _CONNECT),
+        Transport("aiohttp.connector:UnixConnector._create_connection", _CONNECT),
+        Transport("aiohappyeyeballs:start_connection", _Dial(None, "tls")),
+        Transport("aiohttp.client_reqrep:ClientRequest.send", Step("send", "wait", _sent)),
+        Transport("aiohttp.client_reqrep:ClientResponse.start", Step(None, "receive", _started)),
+    ),
+)
