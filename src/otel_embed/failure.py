@@ -87,7 +87,8 @@ def _status_cause(error: BaseException, status: int) -> Cause:
 
 
 def _is_quota(error: BaseException) -> bool:
-    for said in (_told(error, "code"), _told(error, "type")):
+    own = vars(error)  # not the class's: aiohttp has a property ``code`` that warns whoever looks
+    for said in (own.get("code"), own.get("type")):
         if isinstance(said, str) and said in _QUOTA_CODES:
             return True
     # openai 1.0, and httpx itself, keep the answer alone; content is there only of one that was read.

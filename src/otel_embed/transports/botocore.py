@@ -29,11 +29,11 @@ def _answered_async(call: Arguments, response: Any, exchange: OpenExchange) -> N
 
 BOTOCORE = Provider(
     name="botocore",
-    requires="botocore>=1.34,<2",
+    requires="botocore>=1.31.57,<2",
     transports=(Transport("botocore.httpsession:URLLib3Session.send", Sender(_asked, _answered)),),
 )
 AIOBOTOCORE = Provider(
     name="aiobotocore",
-    requires="aiobotocore>=2.5,<4",
+    requires="aiobotocore>=2.7,<4",
     transports=(Transport("aiobotocore.httpsession:AIOHTTPSession.send", Sender(_asked, _answered_async)),),
 )

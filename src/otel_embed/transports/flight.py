@@ -113,7 +113,7 @@ def content_length(headers: Any) -> int | None:
 
 
 class BodyEnd:
-    """To be called when a response's body has been read, has failed or is given up."""
+    """To be called when a response's body has been read, has broken off or is given up."""
 
     __slots__ = ("_exchange", "_handled")
 
@@ -124,10 +124,17 @@ class BodyEnd:
         """What the application is handling while it makes this request: no failure of the request's own."""
 
     def __call__(self) -> None:
-        with _ENDING:
-            error = sys.exc_info()[1]
-            end(self._exchange, None if error is self._handled else error)
-            self._handled = None
+        with _ENDING:  # it runs in the application's own reading
+            self._end()
+
+    def _end(self) -> None:
+        error = sys.exc_info()[1]
+        end(self._exchange, self._unraised() if error is None or error is self._handled else error)
+        self._handled = None
+
+    def _unraised(self) -> Exception | None:
+        """Why the body is over where no exception says so."""
+        return None
 
 
 class Step:

@@ -6,7 +6,6 @@ It makes no exchange of its own: what is sent through urllib3 directly belongs t
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 from otel_embed.exchange import OpenExchange
@@ -15,25 +14,34 @@ from otel_embed.transports.flight import BodyEnd, Flight, Step, in_flight
 
 
 def watch(response: Any, exchange: OpenExchange) -> None:
-    """Leave the exchange open until a streamed response's body is over; nothing of it is read."""
-    if not response.closed:
-        ended = BodyEnd(exchange)
-        for name in ("release_conn", "close"):  # the one at the body's end or when it breaks off, the other before
-            setattr(response, name, _ending(response, name, ended))
+    """Leave the exchange open until a streamed response's body is over; nothing of it is read.
+
+    Once a body has been read, has broken off, is closed or is dropped, the file that it is read from is dropped.
+    What hangs on that file goes with it.
+    """
+    source = getattr(response, "_original_response", None)  # the standard library's own response
+    file = getattr(source, "fp", None)  # None when the body is over
+    if file is not None:
+        file.otel_embed = _FileEnd(exchange, source)
 
 
-def _ending(response: Any, name: str, ended: BodyEnd) -> Callable[[], None]:
-    method = getattr(type(response), name)
-    held = weakref.ref(response)  # an unread response that is dropped goes at once, as it did
+class _FileEnd(BodyEnd):
+    __slots__ = ("_source",)
 
-    def end() -> None:
-        itself = held()
-        try:
-            method(itself)
-        finally:
-            ended()
+    def __init__(self, exchange: OpenExchange, source: Any) -> None:
+        super().__init__(exchange)
+        self._source = weakref.ref(source)
 
-    return end
+    def __del__(self) -> None:
+        self()
+
+    def _unraised(self) -> Exception | None:
+        source = self._source()
+        if source is None or source.closed or not source.length:
+            return None
+        from urllib3.exceptions import ProtocolError
+
+        return ProtocolError("Response ended prematurely")  # as urllib3 finds out next, if it cares
 
 
 def _answered(exchange: OpenExchange, connection: Any, response: Any) -> None:
