@@ -1,4 +1,4 @@
-"""What ``make test`` runs: the suite on the newest libraries, and the tests of openai and LangChain on older lines."""
+"""What ``make test`` runs: the suite on the newest libraries, and those of openai, LangChain and transports on older lines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line"]
+nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "transport_line"]
 OPENAI_LINES = {
     "1.0.0": ["openai==1.0.0", "httpx==0.23.0; python_version<'3.13'", "httpx<0.28"],
     "1.3": ["openai==1.3.5", "httpx<0.28"],
@@ -19,6 +19,17 @@ LANGCHAIN_LINES = {
     "0.3": ["langchain-core<0.4", "langchain<0.4", "langchain-openai<0.4", "openai<3"],
 }
 LANGCHAIN_TESTS = ["tests/test_langchain.py", "tests/test_langchain_failure.py"]
+TRANSPORT_LINES = {
+    "urllib3 1.26": [
+        "requests==2.28.2",
+        "urllib3<2",
+        "aiohttp<3.9; python_version<'3.12'",
+        "aiohttp<3.11; python_version>='3.12'",
+        "aiobotocore==2.7.0",
+        "botocore==1.31.64",
+    ],
+    "urllib3 2.0": ["requests==2.31.0", "urllib3<2.1", "aiohttp<3.11", "aiobotocore==2.13.0", "httpx-aiohttp"],
+}
 
 
 def install(session: nox.Session, *extra: str) -> None:
@@ -69,6 +80,14 @@ def langchain_line(session: nox.Session, line: str) -> None:
     install_encoding(session)
     # langchain-openai 0.2 calls what pydantic has long called deprecated.
     session.run("pytest", "-W", "ignore:The `dict` method is deprecated", *LANGCHAIN_TESTS, *session.posargs)
+
+
+@nox.session
+@nox.parametrize("line", list(TRANSPORT_LINES))
+def transport_line(session: nox.Session, line: str) -> None:
+    demo = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "demo")
+    install(session, *demo, *TRANSPORT_LINES[line], "pytest", "trustme")
+    session.run("pytest", "tests/test_transports.py", *session.posargs)
 
 
 @nox.session

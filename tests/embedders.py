@@ -21,7 +21,7 @@ class VectorServer(FakeServer):
     """Answers any POST with a vector for each text."""
 
     def respond(self, received: Received, raw: bytes, fault: Fault) -> Answer:
-        texts = received.body["input"] if isinstance(received.body, dict) else []
+        texts = received.body.get("input", []) if isinstance(received.body, dict) else []
         body = json.dumps({"vectors": [[float(len(text))] * 8 for text in texts]}).encode()
         headers = {"content-type": "application/json", "x-ratelimit-remaining-requests": "41"}
         return Answer(fault.status, headers, body)
@@ -120,12 +120,13 @@ class OnBotocore(Embedder):
     """Bedrock's ``invoke_model``, whose body is left to whoever calls it."""
 
     library = "botocore"
+    service = "bedrock-runtime"
 
     def __init__(self, server: VectorServer, **options: Any) -> None:
         super().__init__(server, **options)
         import botocore.session
 
-        self.client = botocore.session.Session().create_client("bedrock-runtime", **self.settings())
+        self.client = botocore.session.Session().create_client(self.service, **self.settings())
 
     def settings(self) -> dict[str, Any]:
         from botocore.config import Config
@@ -137,7 +138,9 @@ class OnBotocore(Embedder):
             "aws_secret_access_key": "secret",
             "verify": self.ca_file or None,
             "config": Config(
-                connect_timeout=self.timeout, read_timeout=self.timeout, retries={"max_attempts": self.retries}
+                connect_timeout=self.timeout,
+                read_timeout=self.timeout,
+                retries={"max_attempts": self.retries, "mode": "legacy"},  # the newest has another default
             ),
         }
 
@@ -151,15 +154,18 @@ class OnBotocore(Embedder):
 
 class OnAiobotocore(AsyncEmbedder):
     library = "aiobotocore"
-    settings = OnBotocore.settings
+    service, settings = OnBotocore.service, OnBotocore.settings
     client: Any = None
 
-    async def send(self, texts: list[str]) -> Vectors:
+    async def connect(self) -> None:
         if self.client is None:
             from aiobotocore.session import get_session
 
-            self.opened = get_session().create_client("bedrock-runtime", **self.settings())
+            self.opened = get_session().create_client(self.service, **self.settings())
             self.client = await self.opened.__aenter__()
+
+    async def send(self, texts: list[str]) -> Vectors:
+        await self.connect()
         answer = await self.client.invoke_model(modelId="m", body=json.dumps(self.ask(texts)))
         return json.loads(await answer["body"].read())["vectors"]
 

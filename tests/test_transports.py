@@ -452,6 +452,35 @@ def test_bedrocks_body_is_left_to_the_application(
     assert (stages(span).get("receive", 0) >= 0.15) is (left is not None)
 
 
+def test_an_answer_that_botocore_reads_itself_is_received_within_its_exchange(
+    telemetry: Telemetry, server: VectorServer
+) -> None:
+    class Listing(OnBotocore):
+        service = "dynamodb"
+
+        def send(self, texts: list[str]) -> Any:
+            return [self.client.list_tables()["ResponseMetadata"]["HTTPStatusCode"]]
+
+    server.script([Fault(body_delay=0.2)])
+    assert Listing(server).embed_documents(["one"]) == [200]
+    assert near(stages(calls(telemetry)[0])["receive"], 0.2)
+
+
+def test_an_answer_that_aiobotocore_reads_itself_is_received_within_its_exchange(
+    telemetry: Telemetry, server: VectorServer
+) -> None:
+    class Listing(OnAiobotocore):
+        service = "dynamodb"
+
+        async def send(self, texts: list[str]) -> Any:
+            await self.connect()
+            return [(await self.client.list_tables())["ResponseMetadata"]["HTTPStatusCode"]]
+
+    server.script([Fault(body_delay=0.2)])
+    assert run(using(Listing(server), lambda it: it.embed(["one"]))) == [200]
+    assert near(stages(calls(telemetry)[0])["receive"], 0.2)
+
+
 AWAIT = {
     "read": lambda r: r.read(), "json": lambda r: r.json(), "text": lambda r: r.text(),
     "pieces": lambda r: r.content.read(),
@@ -624,10 +653,7 @@ def test_the_application_never_notices_a_bug_of_ours(
         raise RuntimeError("a bug in otel_embed")
 
     monkeypatch.setattr(sys.modules[__name__], "broken", broken, raising=False)
-    if vars(owner)[name].__code__.co_freevars:
-        monkeypatch.setattr(owner, name, bug)
-    else:
-        monkeypatch.setattr(vars(owner)[name], "__code__", bug.__code__)
+    monkeypatch.setattr(vars(owner)[name], "__code__", bug.__code__)
     for kind in ALL:
         if find_spec(kind.library):
             server.script([Fault(429) if kind in (OnRequests, OnBotocore) else None, Fault(body_delay=0.01)])

@@ -46,7 +46,7 @@ class _Connect(Step):
     """A connection is made; through a proxy, with a request to it, which is part of that."""
 
     def open(self, connector: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Passing | None:
-        passing = super().open(connector, args, kwargs)
+        passing = Step.open(self, connector, args, kwargs)
         if passing is None:
             return None
         passing.flight.connecting = args[0] if args else kwargs["req"]
@@ -58,7 +58,7 @@ class _Connecting(Passing):
 
     def close(self, result: Any, error: BaseException | None) -> None:
         self.flight.connecting = None
-        super().close(result, error)
+        Passing.close(self, result, error)
 
 
 class _Dial(Step):

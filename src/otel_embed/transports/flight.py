@@ -119,6 +119,8 @@ class BodyEnd:
 
     def __init__(self, exchange: OpenExchange) -> None:
         exchange.body_open = True
+        if exchange.call is not None:
+            exchange.call.streamed = exchange
         self._exchange = exchange
         self._handled = sys.exc_info()[1]
         """What the application is handling while it makes this request: no failure of the request's own."""
