@@ -412,7 +412,7 @@ def test_a_streamed_body_is_received_until_the_application_has_read_it(
 def test_a_streamed_body_that_nobody_reads_ends_when_it_is_given_up(
     telemetry: Telemetry, server: VectorServer, give_up: str
 ) -> None:
-    server.script([Fault(body_delay=1)])
+    server.script([Fault(body_delay=2)])
     (response,) = LeavingRequests(server).embed_documents(["one"])
     if give_up == "close":
         response.close()
@@ -422,7 +422,7 @@ def test_a_streamed_body_that_nobody_reads_ends_when_it_is_given_up(
     del response
     gc.collect()
     (span,) = calls(telemetry)
-    assert stages(span).get("receive", 0) < LATE and "error.type" not in span.attributes
+    assert stages(span).get("receive", 0) < 1.5 and "error.type" not in span.attributes
 
 
 def test_a_response_that_is_dropped_within_its_call_goes_at_once(telemetry: Telemetry, server: VectorServer) -> None:
