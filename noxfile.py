@@ -1,4 +1,4 @@
-"""What ``make test`` runs: the suite on the newest libraries, and those of openai, LangChain and transports on older lines."""
+"""What ``make test`` runs: the suite on the newest libraries, and parts of it on their older lines."""
 
 from __future__ import annotations
 
