@@ -35,6 +35,29 @@ def test_time_before_the_answer_is_wait(telemetry: Telemetry, server: OpenAIServ
     assert 0.95 * DELAY < found.pop("wait") < 2 * DELAY and sum(found.values()) < DELAY
 
 
+@pytest.mark.parametrize("fault", [Fault(body_delay=DELAY), Fault(body_delay=DELAY, gzip=True, chunked=True)])
+def test_the_download_is_receive(telemetry: Telemetry, server: OpenAIServer, http: Any, fault: Fault) -> None:
+    server.script([None, fault])
+    with Client(server, http, asynchronous=True) as client:
+        client.embed(), client.embed()
+    found = stages(telemetry.spans()[-1])
+    assert 0.95 * DELAY < found.pop("receive") < 2 * DELAY and sum(found.values()) < DELAY
+
+
+def test_an_answer_that_does_not_come_was_waited_for(telemetry: Telemetry, server: OpenAIServer, http: Any) -> None:
+    server.script([Fault(header_delay=2.0)])
+
+    async def work() -> None:
+        async with openai.AsyncOpenAI(base_url=server.url, api_key="x", max_retries=0, http_client=http) as it:
+            await it.embeddings.create(model=SMALL, input="one", timeout=DELAY)
+
+    with pytest.raises(openai.APITimeoutError):
+        run(work())
+    (span,) = telemetry.spans(f"embeddings {SMALL}")
+    assert span.attributes["otel_embed.error.cause"] == "timeout"
+    assert stages(span)["wait"] > 0.9 * DELAY
+
+
 def test_retries_are_attempts_and_backoff(telemetry: Telemetry, server: OpenAIServer, http: Any) -> None:
     server.script([Fault(status=429, retry_after=DELAY)])
 
@@ -53,6 +76,7 @@ def test_a_streamed_body_is_counted_when_read(telemetry: Telemetry, server: Open
         assert b'"total_tokens":2' in client.stream("iter_bytes")
     (span,) = telemetry.spans()
     assert (span.attributes["gen_ai.usage.input_tokens"], span.attributes["otel_embed.usage.source"]) == (2, "reported")
+    assert "receive" in stages(span)
 
 
 def test_calls_at_once_keep_their_own_stages(telemetry: Telemetry, server: OpenAIServer, http: Any) -> None:
