@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any
@@ -96,10 +97,12 @@ class _SyncExchange(_Exchange):
 class _AsyncExchange(_Exchange):
     def __init__(self, call: OpenCall, request: Any) -> None:
         super().__init__(call, request)
-        self._flight = Flight(self)  # aiohttp's connections, where a client uses those, mark it
+        # aiohttp's connections, where a client uses those, mark it.
+        self._flight = Flight(self) if "aiohttp" in sys.modules else None
 
     def close(self, response: Any, error: BaseException | None) -> None:
-        self._flight.land()
+        if self._flight is not None:
+            self._flight.land()
         super().close(response, error)
 
     async def trace(self, event: str, info: Any) -> None:
