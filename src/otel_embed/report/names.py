@@ -1,7 +1,7 @@
 """Every name, unit, description and bucket list that otel_embed emits; nothing else in the code spells one.
 
-``gen_ai.*``, ``server.*``, ``error.type`` and ``http.*`` are OpenTelemetry's (semantic conventions for
-generative AI, state of November 2026). What it does not define yet is under ``otel_embed.*``.
+``gen_ai.*``, ``server.*``, ``error.type``, ``http.*`` and ``hw.*`` are OpenTelemetry's (semantic conventions for
+generative AI and for hardware, state of November 2026). What it does not define yet is under ``otel_embed.*``.
 """
 
 from __future__ import annotations
@@ -53,6 +53,17 @@ SAVED_COST: Final = "otel_embed.saved.usd"
 PERIOD: Final = "otel_embed.budget.period"
 DROPPED_WHAT: Final = "otel_embed.dropped.what"
 
+HW_ID: Final = "hw.id"
+HW_TYPE: Final = "hw.type"
+HW_NAME: Final = "hw.name"
+HW_MODEL: Final = "hw.model"
+HW_VENDOR: Final = "hw.vendor"
+HW_PARENT: Final = "hw.parent"
+GPU_TASK: Final = "hw.gpu.task"
+GPU: Final = "gpu"
+NVIDIA: Final = "NVIDIA"
+GENERAL: Final = "general"
+
 
 class Instrument(NamedTuple):
     name: str
@@ -98,3 +109,6 @@ BUDGET_SPENT = Instrument("otel_embed.budget.spent", "{USD}", "Spent by this pro
 DROPPED = Instrument(
     "otel_embed.dropped", "{failure}", "Failures of otel_embed itself; the application saw none of them."
 )
+GPU_UTILIZATION = Instrument("hw.gpu.utilization", "1", "Fraction of time spent in a specific task.")
+GPU_MEMORY_USAGE = Instrument("hw.gpu.memory.usage", "By", "GPU memory used.")
+GPU_MEMORY_LIMIT = Instrument("hw.gpu.memory.limit", "By", "Size of the GPU memory.")
