@@ -10,19 +10,16 @@ import logging
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from importlib import metadata
 from types import ModuleType
 from typing import Any, cast
 
 import wrapt
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
 
 from otel_embed.guard import Guard
 from otel_embed.observe import CallSite, Recorder
 from otel_embed.provider import Call, Provider, Site, Submit, Target, Timed
 from otel_embed.stages import StageSite
+from otel_embed.support import Support, support
 from otel_embed.wrapping import Patch, put
 
 _logger = logging.getLogger("otel_embed")
@@ -37,10 +34,12 @@ class Patches:
         self._recorder = recorder
         self._undo: list[Callable[[], None]] = []
         self._patches: dict[str, list[tuple[Provider, Patch]]] = {}
-        self._checked: dict[str, str | None] = {}
+        self._supports: dict[str, Support] = {}
         self._subclass_patches: dict[type, list[Patch]] = {}
         self.skipped: dict[str, str] = {}
         """Why a target or a library is not observed."""
+        self.bound: set[str] = set()
+        """The targets that are observed."""
 
     def install(self, providers: Iterable[Provider]) -> None:
         """Wrap the targets of these providers: now where a module is imported, else when it is."""
@@ -64,7 +63,8 @@ class Patches:
         """Wrap what is declared in a module that was just imported."""
         for provider, patch in self._patches.get(name, ()):
             with Guard(f"instrument {patch.target}"):
-                if self._is_supported(provider) and _has(provider, patch.versions):
+                found = self._support(provider)
+                if found.reason is None and found.has(patch.versions):
                     self._bind(module, patch)
 
     def _bind(self, module: ModuleType, patch: Patch) -> None:
@@ -78,6 +78,7 @@ class Patches:
             self._bind_subclasses(cast(type, owner), patch)
         else:
             self._put(owner, name, patch)
+        self.bound.add(patch.target)
 
     def _put(self, owner: Any, name: str, patch: Patch) -> None:
         undo = put(owner, name, patch)
@@ -97,13 +98,19 @@ class Patches:
             if patch.name in vars(cls):
                 self._put(cls, patch.name, patch)
 
-    def _is_supported(self, provider: Provider) -> bool:
-        if provider.requires not in self._checked:
-            self._checked[provider.requires] = reason = _unsupported(provider.requires)
-            if reason is not None:
-                self.skipped[provider.name] = reason
-                _logger.warning("otel_embed does not observe %s: %s", provider.name, reason)
-        return self._checked[provider.requires] is None
+    def _support(self, provider: Provider) -> Support:
+        """Of the installed version; a newer one than was tested is observed all the same, and the log says so."""
+        found = self._supports.get(provider.requires)
+        if found is None:
+            found = self._supports[provider.requires] = support(provider.requires)
+            if found.reason is not None:
+                self.skipped[provider.name] = found.reason
+                _logger.warning("otel_embed does not observe %s: %s", provider.name, found.reason)
+            elif found.verdict == "untested":
+                _logger.warning(
+                    "otel_embed was not tested with %s %s, only with %s", found.library, found.installed, found.tested
+                )
+        return found
 
     def remove(self) -> None:
         """Put every original back where ours is still the outermost, and let ours do nothing elsewhere."""
@@ -140,34 +147,6 @@ def _imported(name: str, module: ModuleType) -> None:
     with Guard(f"see the import of {name}"):
         for patches in tuple(_installed):
             patches.bind(name, module)
-
-
-def _has(provider: Provider, versions: str) -> bool:
-    """Whether the installed version of a library is one of these; True where nobody knows which it is."""
-    if not versions or not provider.requires:
-        return True
-    try:
-        return SpecifierSet(versions).contains(metadata.version(Requirement(provider.requires).name), prereleases=True)
-    except metadata.PackageNotFoundError:
-        return True
-
-
-def _unsupported(requires: str) -> str | None:
-    """Why an installed version is not observed; a newer one than was tested is, and the log says so."""
-    if not requires:
-        return None
-    requirement = Requirement(requires)
-    try:
-        version = Version(metadata.version(requirement.name))
-    except metadata.PackageNotFoundError:
-        return None  # vendored, or a path on PYTHONPATH: the targets decide
-    if requirement.specifier.contains(version, prereleases=True):
-        return None
-    oldest = min(Version(bound.version) for bound in requirement.specifier if bound.operator == ">=")
-    if version < oldest:
-        return f"{requirement.name} {version} is older than {oldest}, the oldest that is supported"
-    _logger.warning("otel_embed was not tested with %s %s, only with %s", requirement.name, version, requires)
-    return None
 
 
 def _descendants(base: type) -> Iterator[type]:
