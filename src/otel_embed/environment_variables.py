@@ -38,7 +38,8 @@ OTEL_EMBED_LOG = "OTEL_EMBED_LOG"
 """``text`` or ``json``: a log line for each call on logger ``otel_embed.calls``. Default ``off``."""
 
 OTEL_EMBED_DISABLED_PROVIDERS = "OTEL_EMBED_DISABLED_PROVIDERS"
-"""Names of libraries to leave alone, with commas between them: ``openai,langchain``. Default: none."""
+"""Names of libraries to leave alone, with commas between them: ``openai,langchain``; ``gpu`` is the GPU metrics.
+Default: none."""
 
 OTEL_EMBED_REPORT_DIR = "OTEL_EMBED_REPORT_DIR"
 """A directory into which this process writes its summary as JSON, as ``otel-embed run`` asks for. Default: none."""

@@ -16,6 +16,7 @@ from opentelemetry.metrics import MeterProvider
 from otel_embed import __version__
 from otel_embed.config import Config
 from otel_embed.frameworks import FRAMEWORKS
+from otel_embed.gauges import gpu
 from otel_embed.guard import Guard
 from otel_embed.patching import Patches
 from otel_embed.pricing.bill import Pricing
@@ -53,7 +54,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         # An exception from here on would stop every other instrumentation too.
         with Guard("instrument"):
             tracer = trace.get_tracer("otel_embed", __version__, tracers, schema_url=_SCHEMA_URL)
-            self.recorder = _recorder(meters or metrics.get_meter_provider())
+            self.recorder = _recorder(meters or metrics.get_meter_provider(), config)
             self.recorder.configure(tracer, config, Pricing.configured(config, _logger.warning))
             self._patches = Patches(self.recorder)
             self._patches.install(_enabled(config))
@@ -71,18 +72,23 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 _recorders: WeakKeyDictionary[MeterProvider, CallRecorder] = WeakKeyDictionary()
 
 
-def _recorder(meters: MeterProvider) -> CallRecorder:
+def _recorder(meters: MeterProvider, config: Config) -> CallRecorder:
     recorder = _recorders.get(meters)
     if recorder is None:
         meter = metrics.get_meter("otel_embed", __version__, meters, schema_url=_SCHEMA_URL)
         recorder = _recorders[meters] = CallRecorder(meter)
+        if gpu.NAME not in config.disabled_providers:
+            gpu.observe(meter)
     return recorder
 
 
+def declared() -> Iterable[Provider]:
+    """Every provider otel_embed knows in this environment."""
+    yield from (*TRANSPORTS, POOLS, *PROVIDERS, *FRAMEWORKS, *_third_party())
+
+
 def _enabled(config: Config) -> Iterable[Provider]:
-    for provider in (*TRANSPORTS, POOLS, *PROVIDERS, *FRAMEWORKS, *_third_party()):
-        if provider.name not in config.disabled_providers:
-            yield provider
+    return (provider for provider in declared() if provider.name not in config.disabled_providers)
 
 
 def _third_party() -> Iterable[Provider]:
