@@ -8,7 +8,7 @@ import click
 
 from otel_embed import __version__
 
-COMMANDS = ("run", "report", "prices", "tokens")
+COMMANDS = ("run", "report", "doctor", "prices", "tokens")
 
 
 class _Commands(click.Group):

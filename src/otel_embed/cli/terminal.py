@@ -7,7 +7,7 @@ from typing import TextIO
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-ASCII = str.maketrans("✓✗·–─━…µ×", "+x----.ux")
+ASCII = str.maketrans("✓✗·–─━…→µ×", "+x----.>ux")
 _ENDLESS = 10_000
 
 

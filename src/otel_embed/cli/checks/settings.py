@@ -1,0 +1,82 @@
+"""The settings of otel_embed, and what the files that they name hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+
+from otel_embed import environment_variables
+from otel_embed.cli.checks.findings import Finding
+from otel_embed.cli.units import plural
+from otel_embed.config import CAPTURE_CONTENT, Config
+from otel_embed.environment_variables import OTEL_EMBED_DISABLED_PROVIDERS, OTEL_EMBED_PRICES
+from otel_embed.gauges import gpu
+from otel_embed.instrumentor import declared
+from otel_embed.pricing.prices import Prices
+from otel_embed.pricing.tokens import MODELS, locate
+
+_PREFIX = "OTEL_EMBED_"
+_KNOWN = sorted(name for name in vars(environment_variables) if name.startswith(_PREFIX))
+
+
+def check(config: Config, warnings: list[str], environ: Mapping[str, str]) -> list[Finding]:
+    """``warnings`` are those of ``Config.from_environment``."""
+    found = [Finding("warning", warning) for warning in warnings]
+    found += _unknown_variables(environ)
+    found += _unknown_providers(config.disabled_providers)
+    found += _prices(config.prices)
+    found += _tokens(config)
+    if config.capture_content:
+        found.append(Finding("note", f"{CAPTURE_CONTENT} is on: spans hold the texts that are embedded"))
+    if not any(finding.status == "warning" for finding in found):
+        set_here = sorted(name for name in environ if name in _KNOWN)
+        said = f"set and valid: {', '.join(set_here)}" if set_here else "all at their defaults"
+        found.insert(0, Finding("ok", said, facts={"set": set_here}))
+    return found
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Finding]:
+    for name in sorted(environ):
+        if name.startswith(_PREFIX) and name not in _KNOWN:
+            yield Finding("warning", f"{name} is no setting of otel-embed", _meant(name, _KNOWN))
+
+
+def _unknown_providers(disabled: Collection[str]) -> Iterator[Finding]:
+    known = [*dict.fromkeys(provider.name for provider in declared()), gpu.NAME]
+    for name in sorted(set(disabled).difference(known)):
+        said = f"{OTEL_EMBED_DISABLED_PROVIDERS}: otel-embed knows no {name!r}"
+        yield Finding("warning", said, f"{_meant(name, known) or ''} It knows {', '.join(known)}.".strip())
+
+
+def _meant(name: str, known: Collection[str]) -> str | None:
+    near = get_close_matches(name, list(known), 1, 0.7)
+    return f"Did you mean {near[0]}?" if near else None
+
+
+def _prices(path: str | None) -> Iterator[Finding]:
+    if path is None:
+        return
+    warnings: list[str] = []
+    rows = [row for row in Prices.load(path, warnings.append).rows() if any(p.source == "user" for p in row.prices)]
+    yield from (Finding("warning", warning) for warning in warnings)
+    if rows:
+        said = f"{OTEL_EMBED_PRICES}: {plural(len(rows), 'row')} of your own in force"
+        yield Finding("ok", said, facts={"rows": [f"{row.provider} {row.model}" for row in rows]})
+
+
+def _tokens(config: Config) -> Iterator[Finding]:
+    if config.token_counting in ("estimate", "off"):
+        return
+    missing = [name for name in dict.fromkeys(MODELS.values()) if not _is_here(name)]
+    if not missing:
+        yield Finding("ok", "tiktoken's encoding is on this machine: tokens that nobody reports are counted")
+        return
+    said = "tiktoken's encoding is not on this machine: tokens that a provider does not report are estimated"
+    yield Finding("note", said, f"To have them counted: otel-embed tokens fetch {' '.join(missing)}")
+
+
+def _is_here(encoding: str) -> bool:
+    try:
+        return locate(encoding) is not None
+    except (ImportError, ValueError):
+        return False
