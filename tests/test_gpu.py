@@ -176,11 +176,11 @@ print(json.dumps([found, guard.dropped]))
 def test_a_forked_child_starts_nvml_anew_and_the_parent_goes_on(run: Run) -> None:
     program = """
 before = busy()
-child = forked(lambda: [ids(), guard.dropped])
+child = forked(lambda: [time.sleep(1.05), ids(), guard.dropped])
 time.sleep(1.05)
 print(json.dumps([before, child, busy(), guard.dropped]))
 """
-    assert run("whole", program)[0] == [[0.01], [["GPU-00000000-0000"], {}], [0.02], {}]
+    assert run("whole", program)[0] == [[0.01], [None, ["GPU-00000000-0000"], {}], [0.02], {}]
 
 
 def test_a_fork_while_nvml_is_asked_waits_for_it(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 from typing import Any
 
 from otel_embed.cli.checks.children import answer, claim_output
@@ -24,16 +25,11 @@ class _Complaints(logging.Handler):
 def start() -> dict[str, Any]:
     complaints = _Complaints()
     logging.getLogger().addHandler(complaints)
-    try:
-        from opentelemetry.instrumentation.auto_instrumentation import initialize
-    except ImportError as error:
-        return {"on": False, "complaints": [f"{type(error).__qualname__}: {error}"]}
-    initialize()
-    from otel_embed import guard
+    import_module("opentelemetry.instrumentation.auto_instrumentation.sitecustomize")  # it starts when it is imported
     from otel_embed.instrumentor import EmbeddingInstrumentor
 
     on = bool(EmbeddingInstrumentor().is_instrumented_by_opentelemetry)
-    return {"on": on, "complaints": complaints.found, "dropped": dict(guard.dropped)}
+    return {"on": on, "complaints": complaints.found}
 
 
 if __name__ == "__main__":
