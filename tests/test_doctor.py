@@ -230,6 +230,17 @@ class TestLibraries:
         assert found["said"].startswith("acme-embeddings 3.1: not observed")
         assert len(found["facts"]["missing"]) == 2
 
+    def test_a_function_of_older_versions_is_expected_in_these_alone(self, machine: Doctor) -> None:
+        found = self.found(machine, "2.9")
+        assert found["status"] == "warning"
+        assert found["said"].endswith("only half observed, these calls are not seen: acme.legacy:embed")
+
+    def test_a_function_of_older_versions_is_observed_in_these(self, machine: Doctor) -> None:
+        found = self.found(machine, "2.9", legacy="def embed(texts): return texts\n")
+        assert (found["status"], found["said"]) == (
+            "ok", "acme-embeddings 2.9: 3 embedding functions, 1 timed function observed",
+        )  # fmt: skip
+
     def test_a_missing_stage_is_a_warning(self, machine: Doctor) -> None:
         found = self.found(machine, "3.1", cut=None)
         assert (found["status"], found["said"]) == (

@@ -14,7 +14,8 @@ def request(call):
 PROVIDER = Provider(
     name="acme",
     requires="acme-embeddings>=2.0,<4",
-    calls=(Call("acme.client:Client.embed", request), Call("acme.client:Client.aembed", request)),
+    calls=(Call("acme.client:Client.embed", request), Call("acme.client:Client.aembed", request),
+        Call("acme.legacy:embed", request, versions="<3")),
     timed=(Timed("acme.cut:tokenize", "tokenize"),),
 )
 """

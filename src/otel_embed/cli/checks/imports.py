@@ -13,15 +13,22 @@ from otel_embed import guard
 from otel_embed.cli.checks.children import answer, claim_output
 from otel_embed.instrumentor import declared
 from otel_embed.patching import Patches
-from otel_embed.provider import Provider
+from otel_embed.provider import Provider, Target
 from otel_embed.report.recorder import CallRecorder
+from otel_embed.support import support
 
 NO_MODULE = "the installed library has no such module"
 
 
+def expected(provider: Provider) -> list[Target]:
+    """The targets that the installed version should have."""
+    found = support(provider.requires)
+    return [target for target in provider.targets if found.has(target.versions)]
+
+
 def modules(provider: Provider) -> Iterator[str]:
-    """Every module that a provider's targets are in, once."""
-    yield from dict.fromkeys(target.target.partition(":")[0] for target in provider.targets)
+    """Every module that these targets are in, once."""
+    yield from dict.fromkeys(target.target.partition(":")[0] for target in expected(provider))
 
 
 def observe(provider: Provider) -> dict[str, Any]:

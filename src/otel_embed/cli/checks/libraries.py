@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from otel_embed.cli.checks.findings import Finding, Status
 from otel_embed.cli.units import plural
 from otel_embed.environment_variables import OTEL_EMBED_DISABLED_PROVIDERS
 from otel_embed.instrumentor import declared
-from otel_embed.provider import Call, Provider
+from otel_embed.provider import Call, Provider, Submit, Target, Timed, Transport
 from otel_embed.support import Support, support
 
 _AT_ONCE = 4
@@ -107,11 +107,12 @@ def _unknown(library: Library, why: str) -> Finding:
 
 def _observed(library: Library, answer: dict[str, Any]) -> Finding:
     bound = set(answer["bound"])
-    missing = [target for target in library.provider.targets if target.target not in bound]
+    targets = imports.expected(library.provider)
+    missing = [target for target in targets if target.target not in bound]
     reasons = {target.target: _why_missing(target.target, answer) for target in missing}
     facts = library.facts(bound=sorted(bound), missing=reasons)
     calls = [target.target for target in missing if isinstance(target, Call)]
-    if calls and len(calls) == len(library.provider.calls):
+    if calls and len(calls) == sum(isinstance(target, Call) for target in targets):
         said = f"{library.name}: not observed, none of its embedding functions is where otel-embed knows it"
         return Finding("problem", said, _advice(library), facts)
     if calls:
@@ -124,7 +125,7 @@ def _observed(library: Library, answer: dict[str, Any]) -> Finding:
     if library.support.verdict == "untested":
         said = f"{library.name}: observed, though it was tested only with {library.support.tested}"
         return Finding("warning", said, None, facts)
-    return Finding("ok", f"{library.name}: {_what(library.provider)}", None, facts)
+    return Finding("ok", f"{library.name}: {_what(targets)}", None, facts)
 
 
 def _why_missing(target: str, answer: dict[str, Any]) -> str:
@@ -139,13 +140,9 @@ def _advice(library: Library) -> str:
     return "Please report it, with the output of otel-embed doctor --json."
 
 
-def _what(provider: Provider) -> str:
-    counted = (
-        (len(provider.calls), "embedding function"),
-        (len(provider.timed), "timed function"),
-        (len(provider.transports), "HTTP function"),
-        (len(provider.submits), "thread pool"),
-    )
+def _what(targets: Sequence[Target]) -> str:
+    kinds = ((Call, "embedding function"), (Timed, "timed function"), (Transport, "HTTP function"), (Submit, "pool"))
+    counted = ((sum(isinstance(target, kind) for target in targets), word) for kind, word in kinds)
     return f"{', '.join(plural(number, word) for number, word in counted if number)} observed"
 
 
