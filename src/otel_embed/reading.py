@@ -112,7 +112,10 @@ def unparsed(raw: Any) -> Reply:
     """What the ends of an answer of that form say that the application reads itself, without decoding its vectors."""
     body = getattr(raw, "_content", None)  # only there once the application, or the client for it, has read it
     if not isinstance(body, bytes):
-        body = getattr(raw, "extensions", {}).get("otel_embed.tail", b"")
+        extensions = getattr(raw, "extensions", None)
+        body = extensions.get("otel_embed.tail") if isinstance(extensions, dict) else None
+    if not isinstance(body, bytes):
+        return Reply()
     ends = body if len(body) <= 2 * _EDGE else body[:_EDGE] + b" " + body[-_EDGE:]
     usage, model = _USAGE.search(ends), _MODEL.search(ends)
     counts = _counts(usage[1]) if usage else {}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from otel_embed.endpoints import provider_of
 from otel_embed.provider import Arguments, Call, Lookup, Provider, Timed
+from otel_embed.reading import dimensions, first
 from otel_embed.record import Component, Reply, Request
 
 _BY_PACKAGE = {
@@ -55,17 +56,18 @@ def _provider(embedder: Any) -> str | None:
     if kind.__name__.startswith("Azure"):
         return "azure.ai.openai"
     client = getattr(getattr(embedder, "client", None), "_client", None)
-    host = getattr(getattr(client, "base_url", None), "host", None)
+    host = getattr(getattr(client, "_base_url", None), "host", None)
     return (provider_of(host) if isinstance(host, str) else None) or _BY_PACKAGE.get(kind.__module__.partition(".")[0])
 
 
 def _vectors(vectors: Any) -> Reply:
-    first = vectors[0] if isinstance(vectors, Sequence) and vectors else None
-    return Reply(vectors=len(vectors), dimensions=len(first) if isinstance(first, Sequence) else None)
+    return Reply(
+        vectors=len(vectors) if isinstance(vectors, (list, tuple)) else None, dimensions=dimensions(first(vectors))
+    )
 
 
 def _vector(vector: Any) -> Reply:
-    return Reply(vectors=1, dimensions=len(vector) if isinstance(vector, Sequence) else None)
+    return Reply(vectors=1, dimensions=dimensions(vector))
 
 
 def _lookup(call: Arguments, values: Any, embedder: Any) -> Lookup | None:

@@ -14,8 +14,8 @@ def _request(call: Arguments) -> Request:
     asked = call.kwargs
     content, model = asked.get("input"), asked.get("model")
     how_many, kind = inputs(content)
-    client = call.instance._client
-    url = getattr(client, "_base_url", None) or client.base_url  # the property of openai 3 imports, each time
+    client = getattr(call.instance, "_client", None)
+    url = getattr(client, "_base_url", None)  # its property imports, each time, in openai 3
     endpoint = _endpoints.get(id(url))
     if endpoint is None or endpoint[0] is not url:
         endpoint = _endpoint(client, url)
@@ -39,19 +39,20 @@ def _endpoint(client: Any, url: Any) -> _Endpoint:
     """Where a client sends its requests, and whose endpoint that is. Its URL is parsed once, not once a call."""
     if len(_endpoints) > 256:
         _endpoints.clear()
-    endpoint = _endpoints[id(url)] = (url, server(url), _provider(type(client), url.host))
+    where = server(url)
+    endpoint = _endpoints[id(url)] = (url, where, _provider(type(client), where))
     return endpoint
 
 
-def _provider(client: type, host: str) -> str:
+def _provider(client: type, server: Server | None) -> str:
     if any(base.__name__ == "BaseAzureClient" for base in client.__mro__):
         return "azure.ai.openai"
-    return provider_of(host) or "openai"
+    return (None if server is None else provider_of(server.address)) or "openai"
 
 
 def _reply(response: Any) -> Reply:
     if not hasattr(response, "data"):  # asked for by with_raw_response or with_streaming_response
-        return unparsed(response.http_response)
+        return unparsed(getattr(response, "http_response", None))
     return listed(response)
 
 
