@@ -34,6 +34,7 @@ _SUPPRESSED = "suppress_instrumentation"  # the key that OpenTelemetry's own ins
 _NOTHING_ASKED, _NOTHING_SAID = Request(), Reply()
 _NOWHERE = Context()
 _BEGINNING = Guard("begin the report of a call")
+_PACKED = frozenset({"binary", "ubinary"})
 # What these classes' own constructors do, without a Python frame for it.
 _arguments: Callable[[tuple[Any, tuple[Any, ...], dict[str, Any]]], Arguments] = partial(tuple.__new__, Arguments)
 _request: Callable[[tuple[Any, ...]], Request] = partial(tuple.__new__, Request)
@@ -241,7 +242,7 @@ class OpenCall:
             self.root,
             reply.vectors if request.inputs is None else request.inputs,
             request.kind,
-            reply.dimensions or request.dimensions,
+            _dimensions(request, reply),
             request.encoding_format,
             usage,
             None if usage is None and not reply.media else site.recorder.price(self, usage),
@@ -255,3 +256,12 @@ class OpenCall:
             read(self.headers, reply.server_seconds),
         )
         return _embedding_call(fields)
+
+
+def _dimensions(request: Request, reply: Reply) -> int | None:
+    """Of one vector, which packs eight of them into a number where a binary form was asked for."""
+    asked, numbers = request.encoding_format, reply.dimensions
+    if numbers is None or not asked:
+        return numbers or request.dimensions
+    packed = all(form in _PACKED for form in ((asked,) if isinstance(asked, str) else asked))
+    return 8 * numbers if packed else numbers

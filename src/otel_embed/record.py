@@ -80,7 +80,8 @@ class Request(NamedTuple):
     """How many texts, images or token lists; None when that cannot be known without consuming them."""
     kind: InputKind | None = None
     dimensions: int | None = None
-    encoding_format: str | None = None
+    encoding_format: str | tuple[str, ...] | None = None
+    """The form of the vectors that was asked for; several where a library returns each vector in several."""
     server: Server | None = None
     provider: str | None = None
     """The provider's name where the declaration's own is not it: Azure through the openai client, say."""
@@ -100,7 +101,8 @@ class Reply(NamedTuple):
     model: str | None = None
     vectors: int | None = None
     dimensions: int | None = None
-    """Floats in a vector, never the length of an encoded string."""
+    """Numbers in a vector, never the length of an encoded string. Vectors that were asked for in a packed form have
+    eight dimensions a number."""
     tokens: int | None = None
     """Billed input tokens as the provider reports them; None when it does not say."""
     media: tuple[tuple[Unit, float], ...] = ()
@@ -170,7 +172,7 @@ class EmbeddingCall(NamedTuple):
     inputs: int | None
     kind: InputKind | None
     dimensions: int | None
-    encoding_format: str | None
+    encoding_format: str | tuple[str, ...] | None
     usage: Usage | None
     cost: Cost | None
     start_unix_ns: int

@@ -141,7 +141,8 @@ def _tell_operation(found: Attributes, call: EmbeddingCall) -> None:
     if call.dimensions is not None:
         found[names.DIMENSIONS] = call.dimensions
     if call.encoding_format is not None:
-        found[names.ENCODING_FORMATS] = (call.encoding_format,)
+        asked = call.encoding_format
+        found[names.ENCODING_FORMATS] = (asked,) if isinstance(asked, str) else asked
     if call.kind is not None:
         found[names.INPUT_KIND] = call.kind
     if call.usage is not None:
