@@ -111,6 +111,8 @@ class Totals:
             self.first_start_ns = start
         if self.last_end_ns is None or end > self.last_end_ns:
             self.last_end_ns = end
+        if call.component is None and not call.is_leaf and call.cache is None:
+            return  # what it had other calls do is counted with those
         series = self._series.get(call[:5]) or self._new(call)
         series.calls += 1
         series.latency.add(call.duration_ns / 1e9)
