@@ -17,7 +17,7 @@ import wrapt
 
 from otel_embed.guard import Guard
 from otel_embed.observe import CallSite, Recorder
-from otel_embed.provider import Call, Provider, Site, Submit, Target, Timed
+from otel_embed.provider import Call, Muted, Provider, Site, Submit, Target, Timed
 from otel_embed.stages import StageSite
 from otel_embed.support import Support, support
 from otel_embed.wrapping import Patch, put
@@ -52,12 +52,12 @@ class Patches:
         for name in self._patches:
             _watch(name)
 
-    def _site(self, provider: Provider, target: Target) -> Site | Submit:
+    def _site(self, provider: Provider, target: Target) -> Site | Submit | Muted:
         if isinstance(target, Call):
             return CallSite(self._recorder, provider.name, target)
         if isinstance(target, Timed):
             return StageSite(target)
-        return target if isinstance(target, Submit) else target.site
+        return target if isinstance(target, (Submit, Muted)) else target.site
 
     def bind(self, name: str, module: ModuleType) -> None:
         """Wrap what is declared in a module that was just imported."""

@@ -109,7 +109,16 @@ class Submit(NamedTuple):
     versions: str = ""
 
 
-Target = Call | Timed | Transport | Submit
+class Muted(NamedTuple):
+    """A plain function with which a library tells of a call itself. As one call is one span, it does not run in one."""
+
+    target: str
+    instead: Callable[[Arguments], Any]
+    """What it returns then."""
+    versions: str = ""
+
+
+Target = Call | Timed | Transport | Submit | Muted
 
 
 class Provider(NamedTuple):
@@ -122,7 +131,8 @@ class Provider(NamedTuple):
     timed: tuple[Timed, ...] = ()
     transports: tuple[Transport, ...] = ()
     submits: tuple[Submit, ...] = ()
+    muted: tuple[Muted, ...] = ()
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        return (*self.calls, *self.timed, *self.transports, *self.submits)
+        return (*self.calls, *self.timed, *self.transports, *self.submits, *self.muted)

@@ -17,8 +17,8 @@ from typing import Any
 from opentelemetry import context
 
 from otel_embed.guard import Guard, guarded
-from otel_embed.observe import OPEN_CALLS, CallSite
-from otel_embed.provider import Observation, Site, Submit
+from otel_embed.observe import OPEN_CALLS, CallSite, open_call
+from otel_embed.provider import Arguments, Muted, Observation, Site, Submit
 
 _MARK = "__otel_embed__"
 _CLOSING = Guard("end what was observed")
@@ -30,14 +30,15 @@ class Patch:
     opening = Guard("begin to observe")
     open: Callable[..., Observation | None]
     carry: Callable[..., Callable[..., Any] | None]
+    answer: Callable[..., tuple[Any] | None]
 
-    def __init__(self, target: str, site: Site | Submit, subclasses: bool = False) -> None:
+    def __init__(self, target: str, site: Site | Submit | Muted, subclasses: bool = False) -> None:
         self.target = target
         self.module, _, self.path = target.partition(":")
         self.name = self.path.rpartition(".")[2]
         self.subclasses = subclasses
         self.versions = ""
-        self.submits = isinstance(site, Submit)
+        self.submits, self.mutes = isinstance(site, Submit), isinstance(site, Muted)
         self.occasion: Collection[Any] = (True,) if isinstance(site, CallSite) else OPEN_CALLS
         """Empty while there is nothing to observe: all but calls matter only while a call is open."""
         self._site = site
@@ -47,11 +48,13 @@ class Patch:
         self.active = True
         if isinstance(self._site, Submit):
             self.carry = guarded(self._site.carry, "carry the context of a call into a thread")
+        elif isinstance(self._site, Muted):
+            self.answer = guarded(_answer(self._site), "mute what a library tells itself")
         else:
             self.open = self._site.open
 
     def switch_off(self) -> None:
-        self.active, self.open, self.carry = False, _nothing, _nothing
+        self.active, self.open, self.carry, self.answer = False, _nothing, _nothing, _nothing
 
     def take_over(self, patch: Patch) -> Callable[[], None] | None:
         """Serve a newer patch of the same target from where this one still stands under another's wrapper."""
@@ -132,6 +135,8 @@ def put(owner: Any, name: str, patch: Patch) -> Callable[[], None] | None:
 def _wrapped(original: Any, patch: Patch, method: bool) -> Callable[..., Any]:
     if patch.submits:
         return functools.wraps(original)(_carrying(original, patch))
+    if patch.mutes:
+        return functools.wraps(original)(_muted(original, patch))
     make = _around_async if inspect.iscoroutinefunction(inspect.unwrap(original)) else _around
     call = original
     if method and not isinstance(original, FunctionType):  # another instrumentation's proxy: it wants to be bound
@@ -182,6 +187,22 @@ def _around_async(original: Callable[..., Any], patch: Patch, method: bool) -> C
         return result
 
     return around
+
+
+def _answer(muted: Muted) -> Callable[..., tuple[Any] | None]:
+    def answer(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any] | None:
+        """What to return in place of the function's own result; None where it is to run."""
+        return None if open_call() is None else (muted.instead(Arguments(None, args, kwargs)),)
+
+    return answer
+
+
+def _muted(original: Callable[..., Any], patch: Patch) -> Callable[..., Any]:
+    def muted(*args: Any, **kwargs: Any) -> Any:
+        answer = patch.answer(args, kwargs) if patch.occasion else None
+        return original(*args, **kwargs) if answer is None else answer[0]
+
+    return muted
 
 
 def _carrying(original: Callable[..., Any], patch: Patch) -> Callable[..., Any]:
