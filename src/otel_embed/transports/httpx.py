@@ -52,9 +52,9 @@ class _Exchange(OpenExchange):
         self.start = start = perf_counter_ns()
         self.marks = [(start, "acquire")]
         self.url = request.url
-        content = getattr(request, "_content", None)  # absent where the body is a stream
-        self.request_bytes = None if content is None else len(content)
+        self.request_bytes = None
         self.call = call
+        self._request: Any = request
         self._extensions = extensions = request.extensions
         self._before: _Trace | None = extensions.get("trace")
         extensions["trace"] = self.trace
@@ -69,6 +69,10 @@ class _Exchange(OpenExchange):
             self._extensions.pop("trace", None)
         else:
             self._extensions["trace"] = self._before
+        request, self._request = self._request, None
+        self.url = request.url  # a hook may have sent it elsewhere, with another body, as cohere's clients for AWS do
+        content = getattr(request, "_content", None)  # absent where the body is a stream
+        self.request_bytes = None if content is None else len(content)
         call, self.call = self.call, None
         if error is not None or call is None:
             self.over(error)
