@@ -188,3 +188,16 @@ def test_an_exception_of_any_shape_is_classified() -> None:
     assert failure(odd) == ("test_failure.Odd", "other")
     odd.__cause__ = TimeoutError()
     assert failure(odd, 429) == ("test_failure.Odd", "timeout"), "the last answer is not why time ran out"
+
+
+def test_a_refused_connection_is_no_timeout_whatever_a_library_calls_it() -> None:
+    timeout = type("ConnectTimeout", (Exception,), {})()
+    assert failure(timeout).cause == "timeout"
+    timeout.__cause__ = OSError()
+    timeout.__cause__.__cause__ = ConnectionRefusedError()
+    assert failure(timeout).cause == "network"
+
+
+def test_a_good_answer_that_a_client_cannot_read_is_the_servers_fault() -> None:
+    unreadable = type("ApiError", (Exception,), {"status_code": 200})()
+    assert failure(unreadable) == ("test_failure.ApiError", "server_error")

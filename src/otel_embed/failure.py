@@ -49,11 +49,12 @@ def failure(error: BaseException, status: int | None = None) -> Failure:
 
     Who is cancelled or runs out of time between two attempts fails for that reason, whatever the last answer was.
     """
-    told, named = _status(error), _named_cause(error)
+    told, named = _status(error, 400, 599), _named_cause(error)
     if told is None and named not in ("cancelled", "timeout"):
         told = status
     if told is None:
-        return Failure(qualified_name(error), named)
+        unreadable = named == "other" and _status(error, 200, 299) is not None
+        return Failure(qualified_name(error), "server_error" if unreadable else named)
     return Failure(str(told), _status_cause(error, told))
 
 
@@ -62,12 +63,13 @@ def qualified_name(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _status(error: BaseException) -> int | None:
+def _status(error: BaseException, lowest: int, highest: int) -> int | None:
+    """The status that an exception tells, where it is one of these."""
     for link in _chain(error):
         for source in (link, _told(link, "response")):
             for name in ("status_code", "http_status", "status"):
                 value = _told(source, name)
-                if isinstance(value, int) and 400 <= value < 600:
+                if isinstance(value, int) and lowest <= value <= highest:
                     return int(value)
     return None
 
@@ -97,6 +99,8 @@ def _is_quota(error: BaseException) -> bool:
 
 
 def _named_cause(error: BaseException) -> Cause:
+    if any(isinstance(link, ConnectionError) for link in _chain(error)):
+        return "network"  # httpx-aiohttp calls a refused connection a timeout
     for link in _chain(error):
         names = [kind.__name__ for kind in type(link).__mro__]
         for word, cause in _BY_NAME:
@@ -105,7 +109,7 @@ def _named_cause(error: BaseException) -> Cause:
     return "other"
 
 
-def _chain(error: BaseException, depth: int = 3) -> Iterator[BaseException]:
+def _chain(error: BaseException, depth: int = 4) -> Iterator[BaseException]:
     link: BaseException | None = error
     while link is not None and depth:
         yield link
