@@ -76,6 +76,7 @@ class CallSite:
         self.read_request, self.reading_request = call.request, Guard(f"read a {provider} request")
         self.read_reply, self.reading_reply = call.reply, Guard(f"read a {provider} reply")
         self.wanted = guarded(call.when, f"look at a {provider} request", False) if call.when else None
+        self.divides = guarded(call.divides, f"look at a {provider} request", True) if call.divides else None
         self.read_component = guarded(call.component, f"read a {provider} class") if call.component else None
 
     def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenCall | None:
@@ -99,6 +100,8 @@ class OpenCall:
 
     end = 0
     delegated = False
+    divided: bool | None = None
+    """For a call that may divide its inputs among others: whether it does."""
     component: Component | None = None
     request, reply = _NOTHING_ASKED, _NOTHING_SAID
     usage: Usage | None = None
@@ -133,6 +136,8 @@ class OpenCall:
             site.reading_request.contain(error)
         self.provider = self.request.provider or site.provider
         self.root = parent is None
+        if site.divides is not None:
+            self.divided = site.divides(arguments)
         if parent is not None:
             parent.delegated = True
         try:
@@ -144,7 +149,10 @@ class OpenCall:
         OPEN_CALLS[id(self)] = self
 
     def does_itself(self, site: CallSite, instance: Any) -> bool:
-        """True where a framework's object calls another of its own embedding methods to do this call's work."""
+        """True where a framework's object calls another of its own embedding methods to do this call's work, or a
+        client that could have divided it another function of its own."""
+        if self.divided is False:
+            return site.provider == self.site.provider
         framework = self.site.call.component is not None and site.call.component is not None
         return framework and self.instance is not None and self.instance is instance
 
@@ -180,6 +188,8 @@ class OpenCall:
         if error is not None:
             self.failure = failure(error, self._failed_status())
         else:
+            if self.divided:
+                self.delegated = True
             try:
                 self.reply = reply = site.read_reply(result)
             except Exception as wrong:

@@ -49,6 +49,9 @@ class Call(NamedTuple):
     subclasses: bool = False
     when: Callable[[Arguments], bool] | None = None
     """For a function that serves other things too: whether this run of it is an embedding call."""
+    divides: Callable[[Arguments], bool] | None = None
+    """For a function that may divide its inputs among several calls of the same provider, which then are what is
+    billed: whether this run does. Where it does not, the one call that it makes is a part of it and not a call."""
     versions: str = ""
     """Of the library, that have this function: ``>=5.11``. All that the provider supports where it is empty."""
 

@@ -82,7 +82,7 @@ class _Exchange(OpenExchange):
         self.status = status = response.status_code
         self.failed = status >= 400
         call.headers = response.headers
-        if response.is_closed:
+        if response.is_closed or hasattr(response, "_content"):  # read, though a hook may have reopened it
             self.end = perf_counter_ns()
         else:
             call.streamed = self
