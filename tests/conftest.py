@@ -18,6 +18,9 @@ import otel_embed
 from otel_embed import guard
 
 
+pytest.register_assert_rewrite("every_provider", "spans")
+
+
 class Telemetry:
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import openai
 import pytest
 from conftest import Telemetry
+from fakes.cohere_server import CohereServer
 from fakes.openai_server import OpenAIServer
 from openai.resources.embeddings import AsyncEmbeddings, Embeddings
 from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
@@ -43,3 +44,15 @@ def test_one_operation_is_one_span(telemetry: Telemetry, server: OpenAIServer, f
     metrics = telemetry.metrics()
     durations = [name for name in metrics if name.endswith(("embeddings.duration", "client.operation.duration"))]
     assert sum(point.count for name in durations for point in metrics[name]) == 1
+
+
+def test_the_parts_of_a_call_have_spans_of_their_own(telemetry: Telemetry) -> None:
+    import cohere
+    import opentelemetry.util.genai._embedding_invocation  # noqa: F401 - so that our spans are marked for theirs
+
+    with CohereServer() as server:
+        client = cohere.Client(api_key="x", base_url=server.origin)
+        client.embed(texts=["one"] * 100, model="embed-english-v3.0", input_type="search_document")
+    tokens = [span.attributes.get("gen_ai.usage.input_tokens") for span in telemetry.spans()]
+    assert sorted(tokens[:-1]) == [4, 96] and tokens[-1] is None
+    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == 100

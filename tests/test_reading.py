@@ -26,6 +26,7 @@ def test_anything_can_be_read(value: Any) -> None:
     for read in (reading.text, reading.amount, reading.count, reading.first, reading.dimensions, reading.server):
         read(value)
     assert reading.inputs(value)[1] in (None, "text", "tokens")
+    assert reading.mixed_inputs(value)[1] in (None, "text", "image", "mixed")
     assert isinstance(reading.listed(value), Reply) and isinstance(reading.unparsed(value), Reply)
 
 

@@ -16,8 +16,14 @@ from otel_embed.record import InputKind, Reply, Server
 
 _ABSURD = 1e15
 _EDGE = 600
+_MOST_LOOKED_AT = 100
 _USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*\})')
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
+
+
+def told(value: Any, name: str) -> Any:
+    """What a dictionary or an object has under a name."""
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
 def text(value: Any) -> str | None:
@@ -54,6 +60,23 @@ def inputs(content: Any) -> tuple[int | None, InputKind | None]:
     if isinstance(content[0], int):
         return 1, "tokens"
     return len(content), "text" if isinstance(content[0], str) else "tokens"
+
+
+def mixed_inputs(content: Any) -> tuple[int | None, InputKind | None]:
+    """The same of inputs that are made of parts each, texts among them or not; a video is taken for an image."""
+    if not isinstance(content, (list, tuple)):
+        return None, None
+    texts = {_is_text(part) for entry in content[:_MOST_LOOKED_AT] for part in _parts(entry)}
+    return len(content), "text" if texts == {True} else "image" if texts == {False} else "mixed"
+
+
+def _parts(entry: Any) -> list[Any]:
+    parts = entry if isinstance(entry, list) else told(entry, "content")
+    return parts[:_MOST_LOOKED_AT] if isinstance(parts, list) else []
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, str) or told(part, "type") == "text"
 
 
 def dimensions(vector: Any) -> int | None:

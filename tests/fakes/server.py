@@ -53,6 +53,9 @@ class Received:
 class FakeHandler(EmbeddingHandler):
     server: FakeServer  # type: ignore[assignment]
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return "Thu, 26 Nov 2026 12:00:00 GMT"  # as two answers may be compared
+
     def do_POST(self) -> None:
         raw = self.read_body()
         self.received = self.server.receive(self.path, {k.lower(): v for k, v in self.headers.items()}, raw)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from otel_embed.provider import Provider
-from otel_embed.providers import openai
+from otel_embed.providers import cohere, openai
 
-PROVIDERS: tuple[Provider, ...] = (openai.PROVIDER,)
+PROVIDERS: tuple[Provider, ...] = (openai.PROVIDER, cohere.PROVIDER)
