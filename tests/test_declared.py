@@ -98,6 +98,8 @@ def test_readers_take_whatever_comes(call: Call, data: st.DataObject) -> None:
         data.draw(values), tuple(data.draw(st.lists(values, max_size=3))),
         data.draw(st.dictionaries(st.sampled_from(names), values, max_size=8)),
     )  # fmt: skip
+    if call.divides is not None:
+        assert type(call.divides(arguments)) is bool
     if call.when is None or call.when(arguments):
         request = call.request(arguments)
         assert isinstance(request, Request)

@@ -37,6 +37,7 @@ _BY_NAME: tuple[tuple[str, Cause], ...] = (
     ("NetworkError", "network"),
     ("ProtocolError", "network"),
     ("TransportError", "network"),
+    ("PayloadError", "network"),  # aiohttp's, of a body that breaks off
     ("OSError", "network"),
     ("ValidationError", "invalid_input"),
     ("ValueError", "invalid_input"),

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from otel_embed.provider import Provider
-from otel_embed.providers import cohere, openai
+from otel_embed.providers import cohere, openai, voyageai
 
-PROVIDERS: tuple[Provider, ...] = (openai.PROVIDER, cohere.PROVIDER)
+PROVIDERS: tuple[Provider, ...] = (openai.PROVIDER, cohere.PROVIDER, voyageai.PROVIDER)

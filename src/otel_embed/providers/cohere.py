@@ -16,9 +16,9 @@ _FORMS = ("float_", "float", "base64", "int8", "uint8", "binary", "ubinary")
 
 
 def _request(call: Arguments) -> Request:
-    asked, wrapper = call.kwargs, call.instance._client_wrapper
+    asked, wrapper = call.kwargs, getattr(call.instance, "_client_wrapper", None)
     texts = asked.get("texts")
-    (how_many, kind), place = inputs(texts), server(wrapper.get_base_url())
+    (how_many, kind), place = inputs(texts), server(getattr(wrapper, "_base_url", None))
     if kind is None:
         how_many, kind = _other_inputs(asked)
     cloud = _cloud(wrapper)
@@ -45,7 +45,9 @@ def _forms(types: Any) -> tuple[str, ...] | None:
 
 def _cloud(wrapper: Any) -> str | None:
     """Whose service a client for a cloud calls: it has a hook that turns each request into one of theirs."""
-    for hook in wrapper.httpx_client.httpx_client.event_hooks.get("request", ()):
+    http = getattr(getattr(wrapper, "httpx_client", None), "httpx_client", None)
+    hooks = told(getattr(http, "event_hooks", None), "request")
+    for hook in hooks if isinstance(hooks, list) else ():
         module = getattr(hook, "__module__", None)
         if module == "cohere.aws_client":
             held = [cell.cell_contents for cell in hook.__closure__ or ()]
