@@ -252,7 +252,7 @@ class OpenCall:
             self.root,
             reply.vectors if request.inputs is None else request.inputs,
             request.kind,
-            _dimensions(request, reply),
+            _dimensions(request, reply) if request.encoding_format else reply.dimensions or request.dimensions,
             request.encoding_format,
             usage,
             None if usage is None and not reply.media else site.recorder.price(self, usage),
@@ -270,8 +270,8 @@ class OpenCall:
 
 def _dimensions(request: Request, reply: Reply) -> int | None:
     """Of one vector, which packs eight of them into a number where a binary form was asked for."""
-    asked, numbers = request.encoding_format, reply.dimensions
-    if numbers is None or not asked:
-        return numbers or request.dimensions
+    asked = request.encoding_format or ()
+    if reply.dimensions is None:
+        return request.dimensions
     packed = all(form in _PACKED for form in ((asked,) if isinstance(asked, str) else asked))
-    return 8 * numbers if packed else numbers
+    return 8 * reply.dimensions if packed else reply.dimensions
