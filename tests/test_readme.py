@@ -111,3 +111,8 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
     for page in [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/README.md")]:
         links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
         assert [link for link in links if not (page.parent / link).exists()] == [], page
+
+
+def test_the_provider_that_contributing_shows_is_the_one_there_is() -> None:
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert shown == [(ROOT / "src/otel_embed/providers/together.py").read_text(encoding="utf-8")]
