@@ -198,6 +198,9 @@ def test_a_refused_connection_is_no_timeout_whatever_a_library_calls_it() -> Non
     assert failure(timeout).cause == "network"
 
 
-def test_a_good_answer_that_a_client_cannot_read_is_the_servers_fault() -> None:
-    unreadable = type("ApiError", (Exception,), {"status_code": 200})()
-    assert failure(unreadable) == ("test_failure.ApiError", "server_error")
+def test_what_fails_after_a_good_answer_fails_for_what_that_holds() -> None:
+    for error in (ValueError(), AttributeError()):
+        assert failure(error, 200) == (type(error).__name__, "server_error")
+    assert failure(ValueError()) == ("ValueError", "invalid_input")
+    assert failure(TimeoutError(), 200) == ("TimeoutError", "timeout")
+    assert failure(asyncio.CancelledError(), 200) == ("asyncio.exceptions.CancelledError", "cancelled")

@@ -46,16 +46,19 @@ _BY_NAME: tuple[tuple[str, Cause], ...] = (
 
 
 def failure(error: BaseException, status: int | None = None) -> Failure:
-    """Classify an exception; ``status`` is that of the last HTTP answer where it was an error.
+    """Classify an exception; ``status`` is that of the last HTTP answer.
 
-    Who is cancelled or runs out of time between two attempts fails for that reason, whatever the last answer was.
+    Who is cancelled or runs out of time between two attempts fails for that reason, whatever the last answer was. What
+    fails after a good answer, fails for what that answer holds.
     """
-    told, named = _status(error, 400, 599), _named_cause(error)
-    if told is None and named not in ("cancelled", "timeout"):
-        told = status
+    told, named = _status(error), _named_cause(error)
+    if told is None and status is not None and named not in ("cancelled", "timeout"):
+        if status >= 400:
+            told = status
+        elif named in ("invalid_input", "other"):
+            named = "server_error"
     if told is None:
-        unreadable = named == "other" and _status(error, 200, 299) is not None
-        return Failure(qualified_name(error), "server_error" if unreadable else named)
+        return Failure(qualified_name(error), named)
     return Failure(str(told), _status_cause(error, told))
 
 
@@ -64,13 +67,12 @@ def qualified_name(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _status(error: BaseException, lowest: int, highest: int) -> int | None:
-    """The status that an exception tells, where it is one of these."""
+def _status(error: BaseException) -> int | None:
     for link in _chain(error):
         for source in (link, _told(link, "response")):
             for name in ("status_code", "http_status", "status"):
                 value = _told(source, name)
-                if isinstance(value, int) and lowest <= value <= highest:
+                if isinstance(value, int) and 400 <= value < 600:
                     return int(value)
     return None
 

@@ -186,7 +186,7 @@ class OpenCall:
         OPEN_CALLS.pop(id(self), None)
         site = self.site
         if error is not None:
-            self.failure = failure(error, self._failed_status())
+            self.failure = failure(error, self._last_status())
         else:
             if self.divided:
                 self.delegated = True
@@ -210,11 +210,10 @@ class OpenCall:
         self.instance = self.parent = self.token = self.headers = None
         self.context = _NOWHERE
 
-    def _failed_status(self) -> int | None:
-        """The status of the last answer, where that answer was an error."""
-        answers = [lane for lane in self.lanes if isinstance(lane, OpenExchange)]
-        status = answers[-1].status if answers else None
-        return status if status is not None and status >= 400 else None
+    def _last_status(self) -> int | None:
+        """The status of the last answer; None where there was none, or the last exchange got none."""
+        exchanges = [lane for lane in self.lanes if isinstance(lane, OpenExchange)]
+        return exchanges[-1].status if exchanges else None
 
     def _ended_below(self, call: OpenCall, record: EmbeddingCall) -> None:
         lane = Lane(call.start, "other", own=False)
