@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from otel_embed.provider import Provider
-from otel_embed.providers import cohere, openai, voyageai
+from otel_embed.providers import cohere, mistralai, openai, voyageai
 
-PROVIDERS: tuple[Provider, ...] = (openai.PROVIDER, cohere.PROVIDER, voyageai.PROVIDER)
+PROVIDERS: tuple[Provider, ...] = (openai.PROVIDER, cohere.PROVIDER, voyageai.PROVIDER, mistralai.PROVIDER)
