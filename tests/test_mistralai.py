@@ -38,7 +38,7 @@ class TestMistral(EveryProvider):
     wrapped: ClassVar = [f"{LIBRARY}.embeddings:Embeddings.{name}" for name in ("create", "create_async")]
     untold: ClassVar = ["zeros"]  # other answers without usage it does not take
     if VERSION < (1, 1):  # which fails itself when it tries again
-        test_a_retry_is_part_of_the_call_and_its_sleep_is_backoff: ClassVar[Any] = None
+        retries = ()
 
     def embed(self, url: str, texts: list[str], *, retries: int = 0, timeout: float = 10) -> Any:
         it = client(url, retries, timeout)  # held: it closes its connections when it goes

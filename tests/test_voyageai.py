@@ -41,7 +41,7 @@ class TestVoyage(EveryProvider):
     wrapped: ClassVar = ["voyageai.client:Client.embed", "voyageai.client_async:AsyncClient.embed"]
     untold: ClassVar = ["zeros"]  # it fails where it misses the number of tokens
     if VERSION < (0, 2):  # which neither retries nor gives up
-        test_a_retry_is_part_of_the_call_and_its_sleep_is_backoff: ClassVar[Any] = None
+        retries = ()
         test_no_answer_and_nobody_to_answer_are_told_apart: ClassVar[Any] = None
 
     def embed(self, url: str, texts: list[str], *, retries: int = 0, timeout: float = 10) -> Any:

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from otel_embed.provider import Provider
-from otel_embed.providers import cohere, mistralai, openai, voyageai
+from otel_embed.providers import cohere, mistralai, openai, together, voyageai
 
-PROVIDERS: tuple[Provider, ...] = (openai.PROVIDER, cohere.PROVIDER, voyageai.PROVIDER, mistralai.PROVIDER)
+PROVIDERS: tuple[Provider, ...] = (
+    openai.PROVIDER,
+    cohere.PROVIDER,
+    mistralai.PROVIDER,
+    together.PROVIDER,
+    voyageai.PROVIDER,
+)
