@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from otel_embed.provider import Provider
-from otel_embed.providers import cohere, mistralai, openai, together, voyageai
+from otel_embed.providers import cohere, mistralai, nomic, openai, together, voyageai
 
 PROVIDERS: tuple[Provider, ...] = (
     openai.PROVIDER,
     cohere.PROVIDER,
     mistralai.PROVIDER,
+    nomic.PROVIDER,
     together.PROVIDER,
     voyageai.PROVIDER,
 )
