@@ -48,11 +48,12 @@ class EveryProvider:
     server_class: type[ApiServer]
     model: str
     picodollars: int
-    """Per token."""
+    """Per token; 0 where no price is known."""
     wrapped: ClassVar[list[str]]
     """The functions that are observed, as ``module:path``."""
     untold: ClassVar[list[Any]] = ["absent", "null", "zeros"]
     """How a server may leave out usage without the client failing."""
+    texts: ClassVar[list[str]] = TEXTS
     asynchronous = True
     retries: ClassVar[tuple[str, ...]] = ("sync", "async")
     """Which of its clients try again."""
@@ -64,7 +65,7 @@ class EveryProvider:
         raise NotImplementedError
 
     def known(self, server: ApiServer) -> dict[str, Any]:
-        """The attributes of a span but for what is measured, for ``TEXTS``."""
+        """The attributes of a span but for what is measured, for ``texts``, which are three tokens."""
         raise NotImplementedError
 
     def plain(self, result: Any) -> Any:
@@ -92,7 +93,7 @@ class EveryProvider:
     def test_a_call_is_one_span_with_all_that_is_known(
         self, telemetry: Telemetry, server: ApiServer, call: Call
     ) -> None:
-        call(server.origin, TEXTS)
+        call(server.origin, self.texts)
         (span,) = telemetry.spans()
         assert (span.name, span.kind.name, span.status.status_code.name) == (
             f"embeddings {self.model}",
@@ -103,21 +104,23 @@ class EveryProvider:
         assert {"serialize", "connect", "wait", "receive", "deserialize"} <= stages(span).keys()
 
     def test_its_metrics(self, telemetry: Telemetry, server: ApiServer, call: Call) -> None:
-        call(server.origin, TEXTS)
+        call(server.origin, self.texts)
         metrics = telemetry.metrics()
         known = self.known(server)
         expected = {name: known[name] for name in IDENTITY if name in known}
         (duration,) = metrics["gen_ai.client.embeddings.duration"]
         (tokens,) = metrics["gen_ai.client.embeddings.operation.input_tokens"]
-        (cost,), (inputs,) = metrics["otel_embed.cost"], metrics["otel_embed.inputs"]
-        assert [dict(point.attributes) for point in (duration, tokens, cost, inputs)] == [expected] * 4
-        assert (duration.count, tokens.sum, inputs.value) == (1, 3, 2)
-        assert cost.value == 3 * self.picodollars / 1e12
+        (inputs,), costs = metrics["otel_embed.inputs"], metrics.get("otel_embed.cost", [])
+        points = (duration, tokens, inputs, *costs)
+        assert [dict(point.attributes) for point in points] == [expected] * len(points)
+        assert (duration.count, tokens.sum, inputs.value) == (1, 3, len(self.texts))
+        assert [cost.value for cost in costs] == ([3 * self.picodollars / 1e12] if self.picodollars else [])
+        assert telemetry.total("otel_embed.unpriced") == (not self.picodollars)
 
     def test_the_result_is_what_it_is_without_us(self, telemetry: Telemetry, server: ApiServer, call: Call) -> None:
-        observed = call(server.origin, TEXTS)
+        observed = call(server.origin, self.texts)
         otel_embed.uninstrument()
-        plain = call(server.origin, TEXTS)
+        plain = call(server.origin, self.texts)
         assert type(observed) is type(plain) and self.plain(observed) == self.plain(plain)
         assert len(telemetry.spans()) == 1
         assert server.requests[0].body == server.requests[1].body
@@ -128,7 +131,7 @@ class EveryProvider:
     ) -> None:
         server.script([Fault(status=status)] * 2)
         with pytest.raises(Exception) as observed:
-            call(server.origin, TEXTS)
+            call(server.origin, self.texts)
         (span,) = telemetry.spans(f"embeddings {self.model}")
         told = span.attributes["error.type"], span.attributes["otel_embed.error.cause"]
         assert told == (str(status), CAUSES[status])
@@ -139,14 +142,14 @@ class EveryProvider:
         assert "gen_ai.client.embeddings.operation.input_tokens" not in telemetry.metrics()
         otel_embed.uninstrument()
         with pytest.raises(type(observed.value)) as plain:
-            call(server.origin, TEXTS)
+            call(server.origin, self.texts)
         assert str(observed.value) == str(plain.value)
 
     def test_a_retry_is_part_of_the_call_and_its_sleep_is_backoff(
         self, telemetry: Telemetry, server: ApiServer, call: Call
     ) -> None:
         server.script([Fault(status=429, retry_after=0.05)])
-        call(server.origin, TEXTS, retries=1)
+        call(server.origin, self.texts, retries=1)
         (span,) = telemetry.spans(f"embeddings {self.model}")
         assert (span.attributes["otel_embed.retry.count"], span.attributes["gen_ai.usage.input_tokens"]) == (1, 3)
         assert stages(span)["backoff"] > 0.04
@@ -177,7 +180,7 @@ class EveryProvider:
 
     def outcome(self, call: Call, server: ApiServer) -> tuple[Any, ...]:
         try:
-            return "returned", self.plain(call(server.origin, TEXTS))
+            return "returned", self.plain(call(server.origin, self.texts))
         except Exception as error:
             return "raised", type(error), str(error)
 
@@ -187,7 +190,7 @@ class EveryProvider:
         server.script([Fault(header_delay=2.0)])
         for url in (server.origin, NOBODY):
             with pytest.raises(Exception):  # noqa: B017
-                call(url, TEXTS, timeout=0.2)
+                call(url, self.texts, timeout=0.2)
         causes = [span.attributes["otel_embed.error.cause"] for span in telemetry.spans(f"embeddings {self.model}")]
         assert causes == ["timeout", "network"]
 
@@ -226,5 +229,5 @@ class EveryProvider:
         observed = [pkgutil.resolve_name(name) for name in self.wrapped]
         otel_embed.uninstrument()
         assert [function.__wrapped__ for function in observed] == [pkgutil.resolve_name(name) for name in self.wrapped]
-        call(server.origin, TEXTS)
+        call(server.origin, self.texts)
         assert not telemetry.spans()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from otel_embed.provider import Provider
-from otel_embed.providers import cohere, mistralai, openai, together, voyageai
+from importlib import import_module
 
-PROVIDERS: tuple[Provider, ...] = (
-    openai.PROVIDER,
-    cohere.PROVIDER,
-    mistralai.PROVIDER,
-    together.PROVIDER,
-    voyageai.PROVIDER,
+from otel_embed.provider import Provider
+
+LIBRARIES = (
+    "openai",
+    "cohere",
+    "mistralai",
+    "nomic",
+    "together",
+    "voyageai",
 )
+PROVIDERS: tuple[Provider, ...] = tuple(import_module(f"{__name__}.{library}").PROVIDER for library in LIBRARIES)
