@@ -1,0 +1,54 @@
+"""Static models of model2vec, which look vectors up and pass them through no network."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from otel_embed.provider import Arguments, Call, Load, Provider, Timed
+from otel_embed.reading import dimensions, inputs, model_name
+from otel_embed.record import Batch, Reply, Request
+
+_names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+"""What each model was loaded as."""
+
+
+def _loads(call: Arguments) -> str | None:
+    return model_name(call.get("path", 0))
+
+
+def _loaded(call: Arguments, model: Any) -> str:
+    name = _loads(call)
+    if name is not None:
+        _names[model] = name
+    return "cpu"
+
+
+def _request(call: Arguments) -> Request:
+    content = call.get("sentences", 0)
+    how_many, kind = inputs(content)
+    name = _names.get(call.instance) or model_name(getattr(call.instance, "base_model_name", None))
+    return Request(name, how_many, kind, content=content, device="cpu")
+
+
+def _reply(vectors: Any) -> Reply:
+    shape: Any = getattr(vectors, "shape", ())
+    return Reply(vectors=shape[0] if len(shape) == 2 else 1 if shape else None, dimensions=dimensions(vectors))
+
+
+def _batch(_: Arguments, ids: Any) -> Batch | None:
+    return Batch(len(ids), sum(map(len, ids))) if isinstance(ids, list) else None
+
+
+_MODEL = "model2vec.model:StaticModel"
+
+PROVIDER = Provider(
+    name="model2vec",
+    requires="model2vec>=0.3,<1",
+    calls=(Call(f"{_MODEL}.encode", _request, _reply, local=True),),
+    timed=(
+        Timed(f"{_MODEL}._encode_batch", "pool"),
+        Timed(f"{_MODEL}.tokenize", "tokenize", batch=_batch),
+    ),
+    loads=(Load(f"{_MODEL}.from_pretrained", _loads, _loaded),),
+)
