@@ -5,6 +5,7 @@ As ``test_faults`` does it for clients.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def application(folder: Path) -> list[Any]:
     """What an application sees of calls of every kind."""
     model = SentenceTransformer(str(folder))
-    made: list[Any] = [model.encode(TEXTS), model.encode(np.array(TEXTS)), model.encode(TEXTS * 27, batch_size=1)]
+    made: list[Any] = [copy.deepcopy(model).encode(TEXTS), model.encode(np.array(TEXTS)), model.encode(TEXTS * 27, batch_size=1)]
     made += [*model.encode(TEXTS, convert_to_numpy=False), model.encode(TEXTS, output_value=None)[0]["input_ids"]]
     for content, wrong in ((TEXTS, {"precision": "nosuch"}), (TEXTS, {"prompt_name": "nosuch"}), (7, {})):
         try:

@@ -94,5 +94,5 @@ def test_a_failure_passes_through(telemetry: Telemetry, folder: str) -> None:
 def test_readers_take_anything(content: Any, result: Any) -> None:
     call = Arguments(TEXTS, (content,), {})
     assert provider._request(Arguments(StaticModel, (content,), {})).device == "cpu"
-    provider._reply(result)
+    provider._batch(call, result)
     provider._loads(call)

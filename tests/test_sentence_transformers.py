@@ -191,11 +191,14 @@ def test_a_query_and_a_document_are_one_call_each(
     assert counted(telemetry) == [expected]
 
 
-def test_numbers_that_are_no_floats_have_no_dimension(telemetry: Telemetry, model: SentenceTransformer) -> None:
-    model.encode(TEXTS, precision="ubinary")
-    attributes = the_call(telemetry).attributes
-    assert attributes["gen_ai.request.encoding_formats"] == ("ubinary",)
-    assert "gen_ai.embeddings.dimension.count" not in attributes
+def test_dimensions_are_the_vectors_whatever_they_are_packed_in(
+    telemetry: Telemetry, model: SentenceTransformer
+) -> None:
+    for precision in ("ubinary", "uint8"):
+        model.encode(TEXTS, precision=precision)  # type: ignore[call-overload]
+    for span, precision in zip(telemetry.spans("embeddings tiny-bert"), ("ubinary", "uint8")):
+        assert span.attributes["gen_ai.request.encoding_formats"] == (precision,)
+        assert span.attributes["gen_ai.embeddings.dimension.count"] == DIMENSIONS
 
 
 def test_a_load_is_a_span_and_a_duration(telemetry: Telemetry, folder: str) -> None:

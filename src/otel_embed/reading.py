@@ -94,6 +94,14 @@ def dimensions(vector: Any) -> int | None:
     return count(shape[-1]) if isinstance(shape, tuple) and shape else None
 
 
+def stacked(vectors: Any) -> Reply:
+    """The reply of a local model: vectors as the rows of an array, or one alone."""
+    shape = getattr(vectors, "shape", None)
+    if not isinstance(shape, tuple) or not shape:
+        return Reply()
+    return Reply(vectors=shape[0] if len(shape) > 1 else 1, dimensions=count(shape[-1]))
+
+
 def model_name(path: Any) -> str | None:
     """What a local model is called: ``org/name`` as it is, of a path the folder or file alone.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from otel_embed.provider import Arguments, Call, Load, Provider, Timed
-from otel_embed.reading import dimensions, inputs, text
+from otel_embed.reading import inputs, stacked, text
 from otel_embed.record import Batch, Reply, Request
 
 
@@ -36,9 +36,7 @@ def _device(call: Arguments, _: Any = None) -> str:
 
 
 def _reply(output: Any) -> Reply:
-    vectors = getattr(output, "model_output", output)
-    shape: Any = getattr(vectors, "shape", ())
-    return Reply(vectors=shape[0] if len(shape) > 1 else None, dimensions=dimensions(vectors))
+    return stacked(getattr(output, "model_output", output))
 
 
 def _encoded(call: Arguments, encodings: Any) -> Batch | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from otel_embed.provider import Arguments, Call, Load, Provider, Timed
-from otel_embed.reading import dimensions, first, inputs, model_name, padded, text
+from otel_embed.reading import first, inputs, model_name, padded, stacked, text
 from otel_embed.record import Batch, Reply, Request
 
 
@@ -28,9 +28,8 @@ def _device(call: Arguments, _: Any = None) -> str | None:
 
 
 def _reply(result: Any) -> Reply:
-    vectors = result.get("dense_vecs") if isinstance(result, dict) else result
-    shape: Any = getattr(vectors, "shape", ())
-    return Reply(vectors=shape[0] if len(shape) == 2 else 1 if shape else None, dimensions=dimensions(vectors))
+    """An array, or one among vectors of other kinds."""
+    return stacked(result.get("dense_vecs") if isinstance(result, dict) else result)
 
 
 def _padded(_: Arguments, features: Any) -> Batch | None:

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from otel_embed.provider import Arguments, Call, Load, Provider, Timed
-from otel_embed.reading import inputs, model_name
+from otel_embed.reading import first, inputs, model_name
 from otel_embed.record import Batch, Reply, Request
 
 
@@ -32,10 +32,9 @@ def _device(call: Arguments, _: Any = None) -> str:
 
 def _reply(result: Any) -> Reply:
     """One vector or several, with the count of tokens where that was asked for; without pooling, one for each token."""
-    vector = result[0] if isinstance(result, tuple) and result else result
+    vector = first(result) if isinstance(result, tuple) else result
     for _ in range(2):
-        if isinstance(vector, list) and vector and isinstance(vector[0], list):
-            vector = vector[0]
+        vector = first(vector) if isinstance(first(vector), list) else vector
     return Reply(dimensions=len(vector) or None if isinstance(vector, list) else None)
 
 

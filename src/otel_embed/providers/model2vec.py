@@ -6,8 +6,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from otel_embed.provider import Arguments, Call, Load, Provider, Timed
-from otel_embed.reading import dimensions, inputs, model_name
-from otel_embed.record import Batch, Reply, Request
+from otel_embed.reading import inputs, model_name, stacked
+from otel_embed.record import Batch, Request
 
 _names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 """What each model was loaded as."""
@@ -31,13 +31,9 @@ def _request(call: Arguments) -> Request:
     return Request(name, how_many, kind, content=content, device="cpu")
 
 
-def _reply(vectors: Any) -> Reply:
-    shape: Any = getattr(vectors, "shape", ())
-    return Reply(vectors=shape[0] if len(shape) == 2 else 1 if shape else None, dimensions=dimensions(vectors))
-
-
 def _batch(_: Arguments, ids: Any) -> Batch | None:
-    return Batch(len(ids), sum(map(len, ids))) if isinstance(ids, list) else None
+    listed = isinstance(ids, list) and all(isinstance(each, list) for each in ids)
+    return Batch(len(ids), sum(map(len, ids))) if listed else None
 
 
 _MODEL = "model2vec.model:StaticModel"
@@ -45,7 +41,7 @@ _MODEL = "model2vec.model:StaticModel"
 PROVIDER = Provider(
     name="model2vec",
     requires="model2vec>=0.3,<1",
-    calls=(Call(f"{_MODEL}.encode", _request, _reply, local=True),),
+    calls=(Call(f"{_MODEL}.encode", _request, stacked, local=True),),
     timed=(
         Timed(f"{_MODEL}._encode_batch", "pool"),
         Timed(f"{_MODEL}.tokenize", "tokenize", batch=_batch),

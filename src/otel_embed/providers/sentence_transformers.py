@@ -7,7 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from otel_embed.provider import Arguments, Call, Load, Provider, Silent, Timed
-from otel_embed.reading import dimensions, first, model_name, padded
+from otel_embed.reading import dimensions, first, model_name, padded, stacked, told
 from otel_embed.record import Batch, InputKind, Reply, Request
 
 _names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
@@ -22,11 +22,11 @@ def _loads(call: Arguments) -> str | None:
 
 
 def _name(model: Any) -> str | None:
-    name = _names.get(model)
-    if name is None and len(model):
-        config = getattr(getattr(model[0], "auto_model", None), "config", None)
-        name = model_name(getattr(config, "_name_or_path", None))
-    return name
+    return _names.get(model) or _configured(first(list(model)))
+
+
+def _configured(module: Any) -> str | None:
+    return model_name(told(told(told(module, "auto_model"), "config"), "_name_or_path"))
 
 
 def _request(call: Arguments) -> Request:
@@ -50,32 +50,28 @@ def _device(model: Any, asked: Any) -> str | None:
 def _inputs(content: Any) -> tuple[int | None, InputKind | None]:
     """How many inputs and of what kind: a list is a batch, but for a conversation; other iterables are left alone."""
     if isinstance(content, (list, tuple)):
-        leading = content[0] if content else ""
-        if isinstance(leading, dict) and "role" in leading:
-            return 1, "mixed"
-        return len(content), _kind(leading)
-    if getattr(getattr(content, "dtype", None), "kind", None) in ("U", "O"):
+        leading = first(content)
+        conversation = isinstance(leading, dict) and "role" in leading
+        return (1, "mixed") if conversation else (len(content), _kind(leading) if content else "text")
+    if told(told(content, "dtype"), "kind") in ("U", "O"):
         return len(content), "text"
-    return (1, _kind(content)) if isinstance(content, (str, dict)) or _is_image(content) else (None, None)
+    kind = _kind(content)
+    return None if kind is None else 1, kind
 
 
 def _kind(value: Any) -> InputKind | None:
     if isinstance(value, (str, tuple)):
         return "text"
-    return "image" if _is_image(value) else "mixed" if isinstance(value, dict) else None
-
-
-def _is_image(value: Any) -> bool:
-    return type(value).__module__.partition(".")[0] == "PIL"
+    picture = type(value).__module__.partition(".")[0] == "PIL"
+    return "image" if picture else "mixed" if isinstance(value, dict) else None
 
 
 def _reply(result: Any) -> Reply:
-    if isinstance(result, (list, tuple)):
-        vector = first(result)
-        vector = vector.get("sentence_embedding") if isinstance(vector, dict) else vector
-        return Reply(vectors=len(result), dimensions=dimensions(vector))
-    shape: Any = getattr(result, "shape", ())
-    return Reply(vectors=shape[0] if len(shape) == 2 else None, dimensions=dimensions(result))
+    if not isinstance(result, (list, tuple)):
+        return stacked(result)
+    vector = first(result)
+    vector = vector.get("sentence_embedding") if isinstance(vector, dict) else vector
+    return Reply(vectors=len(result), dimensions=dimensions(vector))
 
 
 def _batch(call: Arguments, features: Any) -> Batch | None:
@@ -88,6 +84,14 @@ def _batch(call: Arguments, features: Any) -> Batch | None:
 
 
 _MODEL = "sentence_transformers:SentenceTransformer"
+_POOL = (
+    "sentence_transformers.sentence_transformer.modules.pooling:Pooling.forward",
+    "sentence_transformers.base.modules.normalize:Normalize.forward",
+)
+_POOL_BEFORE_5_4 = (
+    "sentence_transformers.models.Pooling:Pooling.forward",
+    "sentence_transformers.models.Normalize:Normalize.forward",
+)
 
 PROVIDER = Provider(
     name="sentence_transformers",
@@ -101,17 +105,8 @@ PROVIDER = Provider(
         Timed(f"{_MODEL}.preprocess", "tokenize", batch=_batch, versions=">=5.4"),
         Timed(f"{_MODEL}.forward", "forward", torch=True, versions="<5.7"),
         Timed(f"{_MODEL}.__call__", "forward", torch=True, versions=">=5.7"),
-        Timed("sentence_transformers.models.Pooling:Pooling.forward", "pool", torch=True, versions="<5.4"),
-        Timed("sentence_transformers.models.Normalize:Normalize.forward", "pool", torch=True, versions="<5.4"),
-        Timed(
-            "sentence_transformers.sentence_transformer.modules.pooling:Pooling.forward",
-            "pool",
-            torch=True,
-            versions=">=5.4",
-        ),
-        Timed(
-            "sentence_transformers.base.modules.normalize:Normalize.forward", "pool", torch=True, versions=">=5.4"
-        ),
+        *[Timed(target, "pool", torch=True, versions="<5.4") for target in _POOL_BEFORE_5_4],
+        *[Timed(target, "pool", torch=True, versions=">=5.4") for target in _POOL],
     ),
     loads=(
         Load(

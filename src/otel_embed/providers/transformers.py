@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from otel_embed.provider import Arguments, Call, Load, Provider, Timed
-from otel_embed.reading import inputs, model_name, padded
+from otel_embed.reading import dimensions, first, inputs, model_name, padded
 from otel_embed.record import Batch, Reply, Request
 
 
@@ -30,13 +30,10 @@ def _reply(result: Any) -> Reply:
     """The length of the first token's vector: a text is a list or a tensor of them."""
     vector = result
     for _ in range(4):
-        if not isinstance(vector, list) or not vector or isinstance(vector[0], float):
+        if not isinstance(first(vector), (list, tuple)) and not hasattr(first(vector), "shape"):
             break
-        vector = vector[0]
-    if isinstance(vector, list):
-        return Reply(dimensions=len(vector) or None)
-    shape: Any = getattr(vector, "shape", ())
-    return Reply(dimensions=shape[-1] if len(shape) else None)
+        vector = first(vector)
+    return Reply(dimensions=dimensions(vector))
 
 
 def _batch(call: Arguments, _: Any) -> Batch | None:
