@@ -24,13 +24,24 @@ from otel_embed.failure import failure
 from otel_embed.guard import Guard, guarded
 from otel_embed.headers import read
 from otel_embed.provider import Arguments, Call, Lookup
-from otel_embed.record import CacheOutcome, Component, Cost, EmbeddingCall, Failure, Reply, Request, Usage, UsageSource
+from otel_embed.record import (
+    CacheOutcome,
+    Component,
+    Cost,
+    EmbeddingCall,
+    Failure,
+    LocalWork,
+    Reply,
+    Request,
+    Usage,
+    UsageSource,
+)
 from otel_embed.timeline import Lane, partition
 
 OPEN_CALL = context.create_key("otel-embed-call")
 OPEN_CALLS: dict[int, OpenCall] = {}
 """Every call that is open in this process, by ``id``. While it is empty, nothing else needs to be looked at."""
-_SUPPRESSED = "suppress_instrumentation"  # the key that OpenTelemetry's own instrumentations honour
+SUPPRESSED = "suppress_instrumentation"  # the key that OpenTelemetry's own instrumentations honour
 _NOTHING_ASKED, _NOTHING_SAID = Request(), Reply()
 _NOWHERE = Context()
 _BEGINNING = Guard("begin the report of a call")
@@ -63,16 +74,20 @@ def open_call() -> OpenCall | None:
     """The innermost embedding call that is open in the current context; None where instrumentation is suppressed."""
     around = context.get_current()
     call: OpenCall | None = around.get(OPEN_CALL)  # type: ignore[assignment]
-    return None if call is None or call.end or around.get(_SUPPRESSED) else call
+    return None if call is None or call.end or around.get(SUPPRESSED) else call
 
 
 class CallSite:
     """A wrapped function whose every call is an embedding call."""
 
-    def __init__(self, recorder: Recorder, provider: str, call: Call) -> None:
+    always = True
+
+    def __init__(self, recorder: Recorder, provider: str, call: Call, opens: type[OpenCall] | None = None) -> None:
         self.recorder = recorder
         self.provider = provider
         self.call = call
+        self.opens = opens or OpenCall
+        self.tokens_are: UsageSource = "counted" if call.local else "reported"
         self.read_request, self.reading_request = call.request, Guard(f"read a {provider} request")
         self.read_reply, self.reading_reply = call.reply, Guard(f"read a {provider} reply")
         self.wanted = guarded(call.when, f"look at a {provider} request", False) if call.when else None
@@ -81,7 +96,7 @@ class CallSite:
 
     def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenCall | None:
         around = context.get_current()
-        if around.get(_SUPPRESSED):
+        if around.get(SUPPRESSED):
             return None
         parent: OpenCall | None = around.get(OPEN_CALL)  # type: ignore[assignment]
         if parent is not None:
@@ -92,7 +107,7 @@ class CallSite:
         arguments = _arguments((instance, args, kwargs))
         if self.wanted is not None and not self.wanted(arguments):
             return None
-        return OpenCall(self, arguments, parent, around)
+        return self.opens(self, arguments, parent, around)
 
 
 class OpenCall:
@@ -118,6 +133,9 @@ class OpenCall:
     """The last answer's, as ``otel_embed.headers.read`` takes them."""
     streamed: OpenExchange | None = None
     """The exchange whose body is left to the application."""
+    counted: int | None = None
+    """The tokens that a local model was given."""
+    work: LocalWork | None = None
     _lookup: Lookup | None = None
     _record: EmbeddingCall | None = None
 
@@ -199,14 +217,16 @@ class OpenCall:
                 self.failure = reply.failure
             elif not self.delegated and self._lookup is None:
                 if reply.tokens is not None:
-                    self.usage = _usage((reply.tokens, "reported"))
+                    self.usage = _usage((reply.tokens, site.tokens_are))
+                elif self.counted is not None:
+                    self.usage = _usage((self.counted, "counted"))
                 else:
                     self.usage = site.recorder.count(self.request)
         if self.parent is not None:
             self.parent._ended_below(self, self.record())
         site.recorder.finish(self)
         # What waits to be counted holds nothing of the application's.
-        self.request = _NOTHING_ASKED if self._record is not None else _request((*self.request[:-1], None))
+        self.request = _NOTHING_ASKED if self._record is not None else _request((*self.request[:7], None, None))
         self.instance = self.parent = self.token = self.headers = None
         self.context = _NOWHERE
 
@@ -263,6 +283,7 @@ class OpenCall:
             self.failure,
             None if last is None else last.request_bytes,
             read(self.headers, reply.server_seconds),
+            self.work,
         )
         return _embedding_call(fields)
 

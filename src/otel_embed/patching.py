@@ -11,13 +11,16 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import wrapt
 
 from otel_embed.guard import Guard
+from otel_embed.loads import LoadRecorder, LoadSite
+from otel_embed.local import LocalCall, LocalStageSite
 from otel_embed.observe import CallSite, Recorder
-from otel_embed.provider import Call, Muted, Provider, Site, Submit, Target, Timed
+from otel_embed.provider import Call, Load, Muted, Provider, Silent, Site, Submit, Target, Timed
+from otel_embed.silence import SilentSite
 from otel_embed.stages import StageSite
 from otel_embed.support import Support, support
 from otel_embed.wrapping import Patch, put
@@ -27,10 +30,14 @@ _watched: set[str] = set()
 _installed: list[Patches] = []
 
 
+class FullRecorder(Recorder, LoadRecorder, Protocol):
+    """Where calls and loads go."""
+
+
 class Patches:
     """Everything wrapped on behalf of one recorder."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: FullRecorder) -> None:
         self._recorder = recorder
         self._undo: list[Callable[[], None]] = []
         self._patches: dict[str, list[tuple[Provider, Patch]]] = {}
@@ -45,7 +52,8 @@ class Patches:
         """Wrap the targets of these providers: now where a module is imported, else when it is."""
         for provider in providers:
             for target in provider.targets:
-                patch = Patch(target.target, self._site(provider, target), getattr(target, "subclasses", False))
+                site, torch = self._site(provider, target), isinstance(target, Timed) and target.torch
+                patch = Patch(target.target, site, getattr(target, "subclasses", False), torch)
                 patch.versions = target.versions
                 self._patches.setdefault(patch.module, []).append((provider, patch))
         _installed.append(self)
@@ -54,9 +62,14 @@ class Patches:
 
     def _site(self, provider: Provider, target: Target) -> Site | Submit | Muted:
         if isinstance(target, Call):
-            return CallSite(self._recorder, provider.name, target)
+            return CallSite(self._recorder, provider.name, target, LocalCall if target.local else None)
         if isinstance(target, Timed):
-            return StageSite(target)
+            local = target.batch or target.then or target.torch
+            return LocalStageSite(target) if local else StageSite(target)
+        if isinstance(target, Load):
+            return LoadSite(self._recorder, provider.name, target)
+        if isinstance(target, Silent):
+            return SilentSite()
         return target if isinstance(target, (Submit, Muted)) else target.site
 
     def bind(self, name: str, module: ModuleType) -> None:

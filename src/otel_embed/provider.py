@@ -2,8 +2,9 @@
 
 A ``Call`` is a function whose every run is one embedding call. A ``Timed`` function adds a stage to
 the innermost open call and does nothing outside one. A ``Transport`` is a function whose every run
-is one HTTP exchange. A target is written ``package.module:Class.method``; with ``subclasses=True``
-the method is observed on every subclass of the class, those that do not exist yet included.
+is one HTTP exchange, a ``Load`` one that loads a local model. A target is written
+``package.module:Class.method``; with ``subclasses=True`` the method is observed on every subclass
+of the class, those that do not exist yet included.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextvars import Token
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from otel_embed.record import Component, Reply, Request, Stage
+from otel_embed.record import Batch, Component, Reply, Request, Stage
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -78,6 +79,30 @@ class Timed(NamedTuple):
     """Reads (arguments, result, the object whose call is open): what a cache knew; None for another's."""
     subclasses: bool = False
     versions: str = ""
+    batch: Callable[[Arguments, Any], Batch | None] | None = None
+    """For a local model's function: reads (arguments, result), what it was given."""
+    then: Stage | None = None
+    """What a local call does from its end on, until another function's stage begins."""
+    torch: bool = False
+    """True for a torch module's pass: not observed while it is being compiled; on CUDA the device's own time counts."""
+
+
+class Load(NamedTuple):
+    """A function whose every run loads a model into this process."""
+
+    target: str
+    model: Callable[[Arguments], str | None]
+    device: Callable[[Arguments, Any], str | None]
+    """Reads (arguments, result) once the model is there."""
+    when: Callable[[Arguments], bool] | None = None
+    versions: str = ""
+
+
+class Silent(NamedTuple):
+    """A function inside which nothing is observed: another process counts what it does, as a part of its own call."""
+
+    target: str
+    versions: str = ""
 
 
 class Site(Protocol):
@@ -110,6 +135,8 @@ class Submit(NamedTuple):
     target: str
     carry: Callable[[Callable[..., Any]], Callable[..., Any] | None]
     versions: str = ""
+    also: tuple[str, ...] = ()
+    """Its other arguments, by keyword, that are functions of another thread's."""
 
 
 class Muted(NamedTuple):
@@ -121,7 +148,7 @@ class Muted(NamedTuple):
     versions: str = ""
 
 
-Target = Call | Timed | Transport | Submit | Muted
+Target = Call | Timed | Transport | Submit | Muted | Load | Silent
 
 
 class Provider(NamedTuple):
@@ -135,7 +162,17 @@ class Provider(NamedTuple):
     transports: tuple[Transport, ...] = ()
     submits: tuple[Submit, ...] = ()
     muted: tuple[Muted, ...] = ()
+    loads: tuple[Load, ...] = ()
+    silent: tuple[Silent, ...] = ()
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        return (*self.calls, *self.timed, *self.transports, *self.submits, *self.muted)
+        return (
+            *self.calls,
+            *self.timed,
+            *self.transports,
+            *self.submits,
+            *self.muted,
+            *self.loads,
+            *self.silent,
+        )

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from os import PathLike
 from typing import Any
 from urllib.parse import urlsplit
 
-from otel_embed.record import InputKind, Reply, Server
+from otel_embed.record import Batch, InputKind, Reply, Server
 
 _ABSURD = 1e15
 _EDGE = 600
 _MOST_LOOKED_AT = 100
 _USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*\})')
+_CACHED = re.compile(r"models--([^/\\]+?)--([^/\\]+)")
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+_SEPARATOR = re.compile(r"[/\\]")
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
 
 
@@ -87,6 +92,39 @@ def dimensions(vector: Any) -> int | None:
         return len(vector) or None
     shape = getattr(vector, "shape", None)  # an array of numpy's or torch's
     return count(shape[-1]) if isinstance(shape, tuple) and shape else None
+
+
+def stacked(vectors: Any) -> Reply:
+    """The reply of a local model: vectors as the rows of an array, or one alone."""
+    shape = getattr(vectors, "shape", None)
+    if not isinstance(shape, tuple) or not shape:
+        return Reply()
+    return Reply(vectors=shape[0] if len(shape) > 1 else 1, dimensions=count(shape[-1]))
+
+
+def model_name(path: Any) -> str | None:
+    """What a local model is called: ``org/name`` as it is, of a path the folder or file alone.
+
+    A path into the hub's own cache (``models--org--name/snapshots/...``) is the model of that name.
+    """
+    if not isinstance(path, (str, PathLike)):
+        return None
+    whole = str(path).rstrip("/\\")
+    cached = _CACHED.search(whole)
+    if cached:
+        return f"{cached[1]}/{cached[2]}"
+    return whole if _HUB_NAME.fullmatch(whole) else _SEPARATOR.split(whole)[-1] or None
+
+
+def padded(features: Any, longest: Any = None) -> Batch | None:
+    """A batch by its attention mask; None where that is on a device already, which is not waited for."""
+    mask: Any = features.get("attention_mask") if isinstance(features, Mapping) else None
+    if getattr(getattr(mask, "device", None), "type", None) != "cpu" or mask.dim() != 2:
+        return None
+    inputs, length = mask.shape
+    tokens = int(mask.sum())
+    full = isinstance(longest, int) and 0 < longest <= length
+    return Batch(inputs, tokens, inputs * length - tokens, int((mask.sum(1) >= longest).sum()) if full else 0)
 
 
 def server(url: Any) -> Server | None:

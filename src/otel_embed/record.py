@@ -87,6 +87,8 @@ class Request(NamedTuple):
     """The provider's name where the declaration's own is not it: Azure through the openai client, say."""
     content: Any = None
     """The inputs themselves, for counting tokens only where nobody reports them. Never kept after the call."""
+    device: str | None = None
+    """Where a local model runs: ``cpu``, ``cuda:0``, ``mps``."""
 
 
 class Failure(NamedTuple):
@@ -123,6 +125,41 @@ class Usage(NamedTuple):
 class Cost(NamedTuple):
     usd: float
     source: CostSource
+
+
+class Batch(NamedTuple):
+    """What a local model was given at once, in tokens and after truncation."""
+
+    inputs: int
+    tokens: int
+    padding: int | None = None
+    """Tokens that only make the inputs of a batch equally long; None where that is not known."""
+    truncated: int | None = None
+    """Inputs as long as the model takes: cut short, or exactly that long; None where that is not known."""
+
+
+class LocalWork(NamedTuple):
+    """What a call of a local model took beside its time."""
+
+    device: str | None
+    padding: int | None
+    """Tokens that only made the inputs of a batch equally long; None where that is not known."""
+    truncated: int | None
+    """Inputs as long as the model takes: cut short, or exactly that long; None where that is not known."""
+    device_seconds: float | None
+    """How long a CUDA device worked on the forward passes, by its own events; None where they are not to be had."""
+
+
+class ModelLoad(NamedTuple):
+    """One model that was loaded into this process, or failed to be."""
+
+    provider: str
+    model: str | None
+    device: str | None
+    start_unix_ns: int
+    duration_ns: int
+    error: str | None
+    """The qualified name of the exception that it failed with."""
 
 
 class CacheOutcome(NamedTuple):
@@ -186,6 +223,8 @@ class EmbeddingCall(NamedTuple):
     request_bytes: int | None
     answer: Answer | None
     """What the last answer's headers said. They are read while the call is reported and not kept: None afterwards."""
+    work: LocalWork | None
+    """Set for a local model."""
 
     @property
     def seconds(self) -> float:

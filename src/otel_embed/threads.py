@@ -1,6 +1,6 @@
 """Thread pools that an embedding call uses take its context along.
 
-``ThreadPoolExecutor`` runs work without the context of whoever submitted it, so that the requests of
+``ThreadPoolExecutor`` and ``ThreadPool`` run work without the context of whoever submitted it, so that the requests of
 a client that fans out would belong to no call, and be billed twice. Work that is submitted while an
 embedding call is open runs in that call's context; all other work is submitted as it is.
 """
@@ -46,5 +46,11 @@ def carry(function: Callable[..., Any]) -> Callable[..., Any] | None:
 
 
 POOLS = Provider(
-    name="threads", requires="", submits=(Submit("concurrent.futures.thread:ThreadPoolExecutor.submit", carry),)
+    name="threads",
+    requires="",
+    submits=(
+        Submit("concurrent.futures.thread:ThreadPoolExecutor.submit", carry),
+        # joblib hands the next batches out in the callback of the one before.
+        Submit("multiprocessing.pool:ThreadPool.apply_async", carry, also=("callback", "error_callback")),
+    ),
 )

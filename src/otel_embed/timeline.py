@@ -16,6 +16,8 @@ from operator import attrgetter
 
 from otel_embed.record import Stage, StageTiming
 
+MAX_TIMINGS = 512
+"""A local model's call has four for each batch, and one over a million texts a hundred thousand."""
 # What the class's own constructor does, without a Python frame for it.
 _timing: Callable[[tuple[Stage, int, int, bool]], StageTiming] = partial(tuple.__new__, StageTiming)
 
@@ -59,7 +61,20 @@ def partition(start: int, end: int, lanes: list[Lane], exchanges: int) -> tuple[
 
     ``exchanges`` is how many of the lanes are exchanges.
     """
-    return _in_sequence(start, end, lanes, exchanges) or _swept(start, end, lanes)
+    timings = _in_sequence(start, end, lanes, exchanges) or _swept(start, end, lanes)
+    return timings if len(timings) <= MAX_TIMINGS else _condensed(timings)
+
+
+def _condensed(timings: tuple[StageTiming, ...]) -> tuple[StageTiming, ...]:
+    """The first timings as they were, and of the many others the sum of each stage, one after another."""
+    kept, others = timings[:MAX_TIMINGS], timings[MAX_TIMINGS:]
+    sums: dict[tuple[Stage, bool], int] = {}
+    for stage, start, end, own in others:
+        sums[stage, own] = sums.get((stage, own), 0) + end - start
+    at = others[0].start_ns
+    ends = itertools.accumulate(sums.values(), initial=at)
+    summed = [_timing((stage, *between, own)) for (stage, own), between in zip(sums, itertools.pairwise(ends))]
+    return (*kept, *summed)
 
 
 def _in_sequence(start: int, end: int, lanes: list[Lane], exchanges: int) -> tuple[StageTiming, ...] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import weakref
 from collections.abc import Callable, Collection
 from types import FunctionType
@@ -17,7 +18,7 @@ from typing import Any
 from opentelemetry import context
 
 from otel_embed.guard import Guard, guarded
-from otel_embed.observe import OPEN_CALLS, CallSite, open_call
+from otel_embed.observe import OPEN_CALLS, open_call
 from otel_embed.provider import Arguments, Muted, Observation, Site, Submit
 
 _MARK = "__otel_embed__"
@@ -32,15 +33,19 @@ class Patch:
     carry: Callable[..., Callable[..., Any] | None]
     answer: Callable[..., tuple[Any] | None]
 
-    def __init__(self, target: str, site: Site | Submit | Muted, subclasses: bool = False) -> None:
+    def __init__(
+        self, target: str, site: Site | Submit | Muted, subclasses: bool = False, torch: bool = False
+    ) -> None:
         self.target = target
         self.module, _, self.path = target.partition(":")
         self.name = self.path.rpartition(".")[2]
         self.subclasses = subclasses
+        self.torch = torch
         self.versions = ""
         self.submits, self.mutes = isinstance(site, Submit), isinstance(site, Muted)
-        self.occasion: Collection[Any] = (True,) if isinstance(site, CallSite) else OPEN_CALLS
-        """Empty while there is nothing to observe: all but calls matter only while a call is open."""
+        self.also = site.also if isinstance(site, Submit) else ()
+        self.occasion: Collection[Any] = (True,) if getattr(site, "always", False) else OPEN_CALLS
+        """Empty while there is nothing to observe: stages and exchanges matter only while a call is open."""
         self._site = site
         self.switch_on()
 
@@ -144,7 +149,21 @@ def _wrapped(original: Any, patch: Patch, method: bool) -> Callable[..., Any]:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             return original.__get__(self, type(self))(*args, **kwargs)
 
-    return functools.wraps(original)(make(call, patch, method))
+    around = make(call, patch, method)
+    return functools.wraps(original)(_unless_compiling(call, around) if patch.torch else around)
+
+
+def _unless_compiling(original: Callable[..., Any], observed: Callable[..., Any]) -> Callable[..., Any]:
+    """For what torch.compile may trace: it takes the question for a constant, and sees the original alone."""
+    compiler = getattr(sys.modules.get("torch"), "compiler", None)
+    is_compiling = getattr(compiler, "is_compiling", None)
+    if is_compiling is None:  # a torch older than 2.1
+        return observed
+
+    def around(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs) if is_compiling() else observed(*args, **kwargs)
+
+    return around
 
 
 def _around(original: Callable[..., Any], patch: Patch, method: bool) -> Callable[..., Any]:
@@ -206,8 +225,12 @@ def _muted(original: Callable[..., Any], patch: Patch) -> Callable[..., Any]:
 
 
 def _carrying(original: Callable[..., Any], patch: Patch) -> Callable[..., Any]:
-    def submit(self: Any, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        carried = patch.carry(function) if patch.occasion else None
-        return original(self, carried or function, *args, **kwargs)
+    def submit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if patch.occasion and args:
+            args = (patch.carry(args[0]) or args[0], *args[1:])
+            for name in patch.also:
+                if kwargs.get(name) is not None:
+                    kwargs[name] = patch.carry(kwargs[name]) or kwargs[name]
+        return original(self, *args, **kwargs)
 
     return submit

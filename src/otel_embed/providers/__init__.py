@@ -13,5 +13,11 @@ LIBRARIES = (
     "nomic",
     "together",
     "voyageai",
+    "fastembed",
+    "flag_embedding",
+    "llama_cpp",
+    "model2vec",
+    "sentence_transformers",
+    "transformers",
 )
 PROVIDERS: tuple[Provider, ...] = tuple(import_module(f"{__name__}.{library}").PROVIDER for library in LIBRARIES)

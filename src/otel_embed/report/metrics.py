@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.util.types import AttributeValue
 
 from otel_embed import guard
@@ -18,12 +18,13 @@ from otel_embed.config import Semconv
 from otel_embed.record import EmbeddingCall
 from otel_embed.report import names
 from otel_embed.report.budget import Budget
+from otel_embed.report.instruments import Attributes, histogram, place
 from otel_embed.report.limits import RateLimits
+from otel_embed.report.local import LocalReport
 from otel_embed.report.names import Instrument
 from otel_embed.report.pending import PendingInputs
 from otel_embed.report.totals import PICODOLLARS, Identity, Key, Series, Totals, outcome
 
-Attributes = dict[str, AttributeValue]
 Sums = Iterable[tuple[Attributes, float]]
 _MAX_IDENTITIES = 2000
 
@@ -44,11 +45,14 @@ class MetricReport:
         self._settle = settle
         self._totals = totals
         self._attributes: dict[Identity, Attributes] = {}
-        self._framework = _histogram(meter, names.FRAMEWORK_DURATION)
+        self._framework = histogram(meter, names.FRAMEWORK_DURATION)
+        self.local = LocalReport(meter)
         self.choose("latest")
         self._observe(meter.create_observable_counter, names.SPEND, _spend)
         self._observe(meter.create_observable_counter, names.UNPRICED, _unpriced)
         self._observe(meter.create_observable_counter, names.INPUTS, _inputs)
+        self._observe(meter.create_observable_counter, names.PADDING, _padding)
+        self._observe(meter.create_observable_counter, names.TRUNCATED, _truncated)
         self._observe(meter.create_observable_counter, names.STAGE_TIME, _stage_time)
         self._observe(meter.create_observable_counter, names.ERRORS, _errors)
         self._observe(meter.create_observable_counter, names.RETRIES, _retries)
@@ -65,9 +69,9 @@ class MetricReport:
         """Emit the metrics of this state of the convention from now on."""
         latest, legacy = semconv in ("latest", "both"), semconv in ("legacy", "both")
         chosen = [(latest, names.DURATION), (legacy, names.LEGACY_DURATION)]
-        self._durations = [_histogram(self._meter, instrument) for wanted, instrument in chosen if wanted]
-        self._tokens = [_histogram(self._meter, names.TOKENS)] if latest else []
-        self._legacy_tokens = [_histogram(self._meter, names.LEGACY_TOKENS)] if legacy else []
+        self._durations = [histogram(self._meter, instrument) for wanted, instrument in chosen if wanted]
+        self._tokens = [histogram(self._meter, names.TOKENS)] if latest else []
+        self._legacy_tokens = [histogram(self._meter, names.LEGACY_TOKENS)] if legacy else []
 
     def _observe(
         self, create: Callable[..., object], instrument: Instrument, read: Callable[[list[Series]], Sums]
@@ -87,19 +91,21 @@ class MetricReport:
         """Make the SDK records of one call in the context of its span; the convention's only where nobody else does."""
         if call.component is not None:
             self._framework.record(call.seconds, _framework_attributes(call), around)
+        if call.work is not None:
+            self.local.record(call, around)
         if covered or not call.is_leaf:
             return
         attributes = self._identity(call)
         failure = call.failure
         duration = attributes if failure is None else {**attributes, names.ERROR_TYPE: failure.type}
-        for histogram in self._durations:
-            histogram.record(call.duration_ns / 1e9, duration, around)
+        for durations in self._durations:
+            durations.record(call.duration_ns / 1e9, duration, around)
         if failure is not None or call.usage is None:
             return
-        for histogram in self._tokens:
-            histogram.record(call.usage.tokens, attributes, around)
-        for histogram in self._legacy_tokens:
-            histogram.record(call.usage.tokens, {**attributes, names.TOKEN_TYPE: names.INPUT}, around)
+        for tokens in self._tokens:
+            tokens.record(call.usage.tokens, attributes, around)
+        for tokens in self._legacy_tokens:
+            tokens.record(call.usage.tokens, {**attributes, names.TOKEN_TYPE: names.INPUT}, around)
 
     def _identity(self, call: EmbeddingCall) -> Attributes:
         attributes = self._attributes.get(call[:5])
@@ -108,12 +114,6 @@ class MetricReport:
             if len(self._attributes) < _MAX_IDENTITIES:
                 self._attributes[call[:5]] = attributes
         return attributes
-
-
-def _histogram(meter: Meter, instrument: Instrument) -> Histogram:
-    return meter.create_histogram(
-        instrument.name, instrument.unit, instrument.description, explicit_bucket_boundaries_advisory=instrument.buckets
-    )
 
 
 def _semconv(key: Key) -> Attributes:
@@ -150,11 +150,7 @@ def _levels(series: Series) -> Iterator[Attributes]:
 
 
 def _model(key: Key) -> Attributes:
-    return _place(key.provider, key.model)
-
-
-def _place(provider: str, model: str | None) -> Attributes:
-    return {names.PROVIDER: provider} if model is None else {names.PROVIDER: provider, names.REQUEST_MODEL: model}
+    return place(key.provider, key.model)
 
 
 def _observations(sums: Sums) -> Iterator[Observation]:
@@ -176,6 +172,14 @@ def _unpriced(series: list[Series]) -> Sums:
 
 def _inputs(series: list[Series]) -> Sums:
     return ((_semconv(each.key), each.inputs) for each in series if each.leaves)
+
+
+def _padding(series: list[Series]) -> Sums:
+    return ((_model(each.key), each.padding) for each in series if each.padding is not None)
+
+
+def _truncated(series: list[Series]) -> Sums:
+    return ((_model(each.key), each.truncated) for each in series if each.truncated is not None)
 
 
 def _stage_time(series: list[Series]) -> Sums:
@@ -200,7 +204,7 @@ def _retries(series: list[Series]) -> Sums:
 
 def _rate_limits(limits: RateLimits) -> Sums:
     for provider, model, kind, left in limits.now():
-        yield {**_place(provider, model), names.RATE_LIMIT_KIND: kind}, left
+        yield {**place(provider, model), names.RATE_LIMIT_KIND: kind}, left
 
 
 def _lookups(series: list[Series]) -> Sums:
@@ -225,7 +229,7 @@ def _saved_tokens(series: list[Series]) -> Sums:
 
 def _pending(pending: PendingInputs) -> Sums:
     for (provider, model), inputs in pending.now().items():
-        yield _place(provider, model), inputs
+        yield place(provider, model), inputs
 
 
 def _limit(budget: Budget) -> Sums:

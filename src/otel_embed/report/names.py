@@ -12,6 +12,7 @@ from otel_embed.record import STAGES
 
 OPERATION: Final = "gen_ai.operation.name"
 EMBEDDINGS: Final = "embeddings"
+LOAD: Final = "load"
 PROVIDER: Final = "gen_ai.provider.name"
 REQUEST_MODEL: Final = "gen_ai.request.model"
 RESPONSE_MODEL: Final = "gen_ai.response.model"
@@ -31,6 +32,10 @@ FRAMEWORK: Final = "otel_embed.framework"
 COMPONENT: Final = "otel_embed.framework.class"
 INPUT_COUNT: Final = "otel_embed.input.count"
 INPUT_KIND: Final = "otel_embed.input.kind"
+INPUT_TRUNCATED: Final = "otel_embed.input.truncated"
+PADDING_TOKENS: Final = "otel_embed.padding.tokens"
+DEVICE: Final = "otel_embed.device"
+DEVICE_DURATION: Final = "otel_embed.device.duration"
 USAGE_SOURCE: Final = "otel_embed.usage.source"
 COST: Final = "otel_embed.cost.usd"
 COST_SOURCE: Final = "otel_embed.cost.source"
@@ -90,6 +95,16 @@ LEGACY_DURATION = Instrument("gen_ai.client.operation.duration", "s", "GenAI ope
 LEGACY_TOKENS = Instrument("gen_ai.client.token.usage", "{token}", "Number of input and output tokens used.", _TOKENS)
 FRAMEWORK_DURATION = Instrument(
     "otel_embed.framework.duration", "s", "What the application waited for a framework's embedder.", FINE_SECONDS
+)
+LOCAL_DURATION = Instrument(
+    "otel_embed.local.duration", "s", "Duration of an embeddings operation of a model in this process.", FINE_SECONDS
+)
+LOAD_DURATION = Instrument(
+    "otel_embed.model.load.duration", "s", "Time to load a model into this process.", (*_SECONDS, 163.84, 327.68)
+)
+PADDING = Instrument("otel_embed.padding", "{token}", "Tokens local models worked on that only fill up a batch.")
+TRUNCATED = Instrument(
+    "otel_embed.inputs.truncated", "{input}", "Inputs as long as the model takes: cut short, or exactly that long."
 )
 SPEND = Instrument("otel_embed.cost", "{USD}", "Money spent on embeddings, where the price is known.")
 UNPRICED = Instrument("otel_embed.unpriced", "{call}", "Calls whose cost is unknown for want of a price or of tokens.")

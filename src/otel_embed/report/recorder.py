@@ -65,6 +65,9 @@ class CallRecorder:
         self._budget.limit = config.daily_budget_usd
         self._log = None if config.log == "off" else guarded(LogReport(config.log), "log a call")
         self._metrics.choose(config.semconv)
+        self._metrics.local.tracer = tracer
+        self.begin_load = guarded(self._metrics.local.begin_load, "begin the report of a load")
+        self.finish_load = guarded(self._metrics.local.finish_load, "report a load")
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
         return self._save(call, lookup) or CacheOutcome(lookup.store, lookup.hits, lookup.misses)

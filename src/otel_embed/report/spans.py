@@ -18,20 +18,18 @@ from opentelemetry.trace import (
     get_current_span,
     set_span_in_context,
 )
-from opentelemetry.util.types import AttributeValue
 
 from otel_embed.config import Config
 from otel_embed.observe import OPEN_CALL, OpenCall
-from otel_embed.record import EmbeddingCall, Server
+from otel_embed.record import EmbeddingCall, LocalWork, Server
 from otel_embed.report import coexist, names
+from otel_embed.report.instruments import Attributes
 
 _FAILED = Status(StatusCode.ERROR)  # without a description: an exception's text can hold the application's input
 _MAX_STAGE_SPANS = 64
 _MAX_OPENINGS = 1000
 (_SPAN,) = set_span_in_context(INVALID_SPAN, Context())  # the key under which a context holds its span
 _CAPTURED_INPUTS, _CAPTURED_CHARACTERS = 16, 1024
-
-Attributes = dict[str, AttributeValue]
 
 
 class _Opening(NamedTuple):
@@ -149,7 +147,14 @@ def _tell_operation(found: Attributes, call: EmbeddingCall) -> None:
         found[names.INPUT_TOKENS], found[names.USAGE_SOURCE] = call.usage
     if call.cost is not None:
         found[names.COST], found[names.COST_SOURCE] = call.cost
+    if call.work is not None:
+        _tell_work(found, call.work)
     _tell_exchange(found, call)
+
+
+def _tell_work(found: Attributes, work: LocalWork) -> None:
+    told = zip((names.DEVICE, names.PADDING_TOKENS, names.INPUT_TRUNCATED, names.DEVICE_DURATION), work)
+    found.update({name: value for name, value in told if value is not None})
 
 
 def _tell_exchange(found: Attributes, call: EmbeddingCall) -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from otel_embed.record import Component, EmbeddingCall, Server
+from otel_embed.record import Component, EmbeddingCall, LocalWork, Server
 from otel_embed.report.sketch import Sketch
 
 PICODOLLARS = 10**12
@@ -64,10 +64,12 @@ class Series:
         "latency",
         "leaves",
         "outcomes",
+        "padding",
         "picodollars",
         "retries",
         "stage_ns",
         "tokens",
+        "truncated",
         "unpriced_calls",
         "unpriced_tokens",
     )
@@ -82,6 +84,8 @@ class Series:
         self.outcomes: Counter[str] = Counter()
         self.caches: dict[str, CacheTotals] = {}
         self.latency = Sketch()
+        self.padding: int | None = None
+        self.truncated: int | None = None
 
 
 class Totals:
@@ -156,11 +160,20 @@ def _add_leaf(series: Series, call: EmbeddingCall) -> None:
     series.leaves += 1
     if call.usage is not None:
         series.tokens[call.usage.source] += call.usage.tokens
+    if call.work is not None:
+        _add_work(series, call.work)
     if call.cost is not None:
         series.picodollars += round(call.cost.usd * PICODOLLARS)
     elif call.failure is None and not call.local:
         series.unpriced_calls += 1
         series.unpriced_tokens += call.usage.tokens if call.usage is not None else 0
+
+
+def _add_work(series: Series, work: LocalWork) -> None:
+    if work.padding is not None:
+        series.padding = work.padding + (series.padding or 0)
+    if work.truncated is not None:
+        series.truncated = work.truncated + (series.truncated or 0)
 
 
 def _add_cache(series: Series, call: EmbeddingCall) -> None:
