@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "transport_line"]
+nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "transport_line", "provider_line"]
 OPENAI_LINES = {
     "1.0.0": ["openai==1.0.0", "httpx==0.23.0; python_version<'3.13'", "httpx<0.28"],
     "1.3": ["openai==1.3.5", "httpx<0.28"],
@@ -30,6 +30,32 @@ TRANSPORT_LINES = {
     ],
     "urllib3 2.0": ["requests==2.31.0", "urllib3<2.1", "aiohttp<3.11", "aiobotocore==2.13.0", "httpx-aiohttp"],
 }
+
+PROVIDER_LINES = {
+    "cohere 5.0.0": ["cohere==5.0.0"],
+    "cohere 5.5": ["cohere==5.5.8"],
+    "cohere 5.11": ["cohere==5.11.4"],
+    "cohere 5": ["cohere<6"],
+    "cohere 7": ["cohere>=7"],  # over httpx, which the asynchronous client leaves where it finds httpx-aiohttp
+    "cohere_clouds 5.5": ["cohere==5.5.8", "boto3"],
+    "cohere_clouds 5": ["cohere<6", "boto3"],
+    "mistralai 1.0.0": ["mistralai==1.0.0"],
+    "mistralai 1": ["mistralai<2"],
+    "mistralai 2.0.0": ["mistralai==2.0.0"],
+    "mistralai 2": ["mistralai<3"],
+    "nomic 3.0.30": ["nomic==3.0.30"],
+    "together 1.2.0": ["together==1.2.0"],
+    "together 1.5": ["together<1.6"],
+    "together 2.0.0": ["together==2.0.0"],
+    "together 2": ["together<3"],
+    "voyageai 0.1.7": ["voyageai==0.1.7", "pillow"],
+    "voyageai 0.2": ["voyageai<0.3", "pillow"],
+    "voyageai 0.3": ["voyageai<0.4"],
+    "voyageai 0.4": ["voyageai<0.5"],
+}
+"""By the name of the test file and the line of the library."""
+PROVIDER_WARNINGS = ["ignore:`json_encoders` is deprecated", "ignore:Support for class-based `config`"]
+"""Of pydantic, about what cohere 5.11 and together 1.5 call."""
 
 
 def install(session: nox.Session, *extra: str) -> None:
@@ -88,6 +114,14 @@ def transport_line(session: nox.Session, line: str) -> None:
     demo = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "demo")
     install(session, *demo, *TRANSPORT_LINES[line], "pytest", "trustme")
     session.run("pytest", "tests/test_transports.py", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("line", list(PROVIDER_LINES))
+def provider_line(session: nox.Session, line: str) -> None:
+    install(session, *PROVIDER_LINES[line], "pytest", "trustme")
+    ignored = [argument for warning in PROVIDER_WARNINGS for argument in ("-W", warning)]
+    session.run("pytest", *ignored, f"tests/test_{line.split()[0]}.py", *session.posargs)
 
 
 @nox.session

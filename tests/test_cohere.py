@@ -169,6 +169,29 @@ def test_the_inputs_of_a_large_call_are_pending_once(telemetry: Telemetry, serve
     assert telemetry.total("otel_embed.inputs.pending") == 0
 
 
+class OwnThreads:
+    """An executor of the application's own."""
+
+    def map(self, work: Any, batches: list[Any]) -> list[Any]:
+        done: list[Any] = []
+        for batch in batches:
+            thread = threading.Thread(target=lambda batch=batch: done.append(work(batch)))
+            thread.start()
+            thread.join()
+        return done
+
+
+@pytest.mark.skipif(VERSION < (5, 8), reason="an executor can be chosen since cohere 5.8")
+@pytest.mark.parametrize("texts", [2, 200])
+def test_calls_in_threads_of_another_kind_are_counted_once(
+    telemetry: Telemetry, server: CohereServer, texts: int
+) -> None:
+    client = cohere.Client(api_key="x", base_url=server.origin + PATH, thread_pool_executor=OwnThreads())
+    client.embed(**TestV1().asked(["one two"] * texts, 0, 10))
+    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens == 2 * texts
+    assert telemetry.total("otel_embed.inputs") == texts
+
+
 @pytest.mark.skipif(VERSION < (6, 1), reason="new in cohere 6")
 def test_a_stream_of_embeddings_is_a_call_for_each_request(telemetry: Telemetry, server: CohereServer) -> None:
     stream = TestV1().client(server.origin).embed_stream(texts=["one two"] * 5, model=V3, batch_size=2)

@@ -60,7 +60,11 @@ def _cloud(wrapper: Any) -> str | None:
 def _is_divided(call: Arguments) -> bool:
     asked, texts = call.kwargs, call.kwargs.get("texts")
     whole = asked.get("batching") is False or asked.get("images", ...) is not ...
-    return not whole and isinstance(texts, (list, tuple)) and len(texts) > _BATCH
+    if whole or not isinstance(texts, (list, tuple)):
+        return False
+    # Threads of any other kind do not know whose call they work for, and make one of their own.
+    kinds = [base.__name__ for base in type(getattr(call.instance, "_executor", None)).__mro__]
+    return len(texts) > _BATCH or "ThreadPoolExecutor" not in kinds
 
 
 def _reply(result: Any) -> Reply:
