@@ -6,14 +6,14 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "transport_line"]
+nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "transport_line", "provider_line"]
 OPENAI_LINES = {
     "1.0.0": ["openai==1.0.0", "httpx==0.23.0; python_version<'3.13'", "httpx<0.28"],
     "1.3": ["openai==1.3.5", "httpx<0.28"],
     "1": ["openai[aiohttp]<2"],
     "2": ["openai[aiohttp]<3"],
 }
-OPENAI_TESTS = [f"tests/test_{name}.py" for name in ("openai", "httpx", "failure", "openai_aiohttp")]
+OPENAI_TESTS = [f"tests/test_{name}.py" for name in ("openai", "compatible", "httpx", "failure", "openai_aiohttp")]
 LANGCHAIN_LINES = {
     "0.3.0": ["langchain-core==0.3.0", "langchain==0.3.0", "langchain-openai==0.2.0", "openai<2"],
     "0.3": ["langchain-core<0.4", "langchain<0.4", "langchain-openai<0.4", "openai<3"],
@@ -30,6 +30,21 @@ TRANSPORT_LINES = {
     ],
     "urllib3 2.0": ["requests==2.31.0", "urllib3<2.1", "aiohttp<3.11", "aiobotocore==2.13.0", "httpx-aiohttp"],
 }
+PROVIDER_LINES = {
+    "google 1.0.0": ["google-genai==1.0.0"],
+    "google 1": ["google-genai<2", "aiohttp"],
+    "google 2": ["google-genai<3"],
+    "ollama 0.3.0": ["ollama==0.3.0"],
+    "ollama 0.4": ["ollama<0.5"],
+    "huggingface 0.25": ["huggingface_hub<0.26", "aiohttp", "numpy"],
+    "huggingface 0": ["huggingface_hub<1", "aiohttp", "numpy"],
+    "huggingface 1": ["huggingface_hub<2", "numpy"],
+    "dashscope 1.14.0": ["dashscope==1.14.0"],
+    "dashscope 1": ["dashscope<2"],
+    "litellm 1.53.1": ["litellm==1.53.1", "openai==1.55.3", "httpx<0.28"],
+    "litellm 1.81.0": ["litellm==1.81.0"],
+}
+"""By the name of the test file and the line of the library."""
 
 
 def install(session: nox.Session, *extra: str) -> None:
@@ -88,6 +103,13 @@ def transport_line(session: nox.Session, line: str) -> None:
     demo = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "demo")
     install(session, *demo, *TRANSPORT_LINES[line], "pytest", "trustme")
     session.run("pytest", "tests/test_transports.py", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("line", list(PROVIDER_LINES))
+def provider_line(session: nox.Session, line: str) -> None:
+    install(session, *PROVIDER_LINES[line], "pytest", "trustme")
+    session.run("pytest", f"tests/test_{line.split()[0]}.py", *session.posargs)
 
 
 @nox.session

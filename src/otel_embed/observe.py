@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextvars import Token
 from functools import partial
+from math import ceil
 from typing import Any, Protocol
 
 from opentelemetry import context
@@ -22,7 +23,7 @@ from opentelemetry.context import Context
 from otel_embed.exchange import OpenExchange, retries
 from otel_embed.failure import failure
 from otel_embed.guard import Guard, guarded
-from otel_embed.headers import read
+from otel_embed.headers import number, read
 from otel_embed.provider import Arguments, Call, Lookup
 from otel_embed.record import CacheOutcome, Component, Cost, EmbeddingCall, Failure, Reply, Request, Usage, UsageSource
 from otel_embed.timeline import Lane, partition
@@ -40,6 +41,7 @@ _arguments: Callable[[tuple[Any, tuple[Any, ...], dict[str, Any]]], Arguments] =
 _request: Callable[[tuple[Any, ...]], Request] = partial(tuple.__new__, Request)
 _embedding_call: Callable[[tuple[Any, ...]], EmbeddingCall] = partial(tuple.__new__, EmbeddingCall)
 _usage: Callable[[tuple[int, UsageSource]], Usage] = partial(tuple.__new__, Usage)
+_CONTENT = Request._fields.index("content")
 
 
 class Recorder(Protocol):
@@ -87,7 +89,7 @@ class CallSite:
         if parent is not None:
             if parent.end:
                 parent = None
-            elif parent.does_itself(self, instance):
+            elif parent.site.call.encloses or parent.does_itself(self, instance):
                 return None
         arguments = _arguments((instance, args, kwargs))
         if self.wanted is not None and not self.wanted(arguments):
@@ -186,7 +188,7 @@ class OpenCall:
         OPEN_CALLS.pop(id(self), None)
         site = self.site
         if error is not None:
-            self.failure = failure(error, self._failed_status())
+            self.failure = failure(error, *self._last_failure())
         else:
             if self.divided:
                 self.delegated = True
@@ -197,24 +199,42 @@ class OpenCall:
                 reply = self.reply
             if reply.failure is not None:
                 self.failure = reply.failure
-            elif not self.delegated and self._lookup is None:
-                if reply.tokens is not None:
-                    self.usage = _usage((reply.tokens, "reported"))
+            elif not self.delegated and (self._lookup is None or self._lookup.misses):
+                if reply.tokens is not None and self._lookup is None:
+                    self.usage = _usage((reply.tokens, reply.source))
                 else:
-                    self.usage = site.recorder.count(self.request)
+                    self.usage = self._counted(reply)
         if self.parent is not None:
             self.parent._ended_below(self, self.record())
         site.recorder.finish(self)
         # What waits to be counted holds nothing of the application's.
-        self.request = _NOTHING_ASKED if self._record is not None else _request((*self.request[:-1], None))
+        self.request = _NOTHING_ASKED if self._record is not None else _without_content(self.request)
         self.instance = self.parent = self.token = self.headers = None
         self.context = _NOWHERE
 
-    def _failed_status(self) -> int | None:
-        """The status of the last answer, where that answer was an error."""
-        answers = [lane for lane in self.lanes if isinstance(lane, OpenExchange)]
-        status = answers[-1].status if answers else None
-        return status if status is not None and status >= 400 else None
+    def _counted(self, reply: Reply) -> Usage | None:
+        """The tokens of a call whose reply alone does not say what was billed."""
+        header, lookup = self.site.call.tokens_header, self._lookup
+        usage: Usage | None
+        if reply.tokens is not None:
+            usage = Usage(reply.tokens, reply.source)
+        elif header and (tokens := number(self.headers, header)):
+            usage = Usage(int(tokens), "reported")
+        else:
+            usage = self.site.recorder.count(self.request)
+        if usage is None or lookup is None or not lookup.hits:
+            return usage
+        # A library counts what its cache knew with the rest.
+        characters = lookup.hit_characters + lookup.miss_characters
+        return Usage(ceil(usage.tokens * lookup.miss_characters / (characters or 1)), "estimated")
+
+    def _last_failure(self) -> tuple[int | None, str]:
+        """The status of the last answer, where that was an error; else what ended the wait for it."""
+        exchanges = [lane for lane in self.lanes if isinstance(lane, OpenExchange)]
+        if not exchanges or not exchanges[-1].failed:
+            return None, ""
+        status, error = exchanges[-1].status, exchanges[-1].error
+        return (None, error or "") if status is None or status < 400 else (status, "")
 
     def _ended_below(self, call: OpenCall, record: EmbeddingCall) -> None:
         lane = Lane(call.start, "other", own=False)
@@ -240,7 +260,8 @@ class OpenCall:
         start, end, lanes, site = self.start, self.end, self.lanes, self.site
         exchanges = [lane for lane in lanes if isinstance(lane, OpenExchange)]
         last = exchanges[-1] if exchanges else None
-        request, reply, usage = self.request, self.reply, self.usage
+        request, reply, usage, lookup = self.request, self.reply, self.usage, self._lookup
+        again = retries(exchanges) if len(exchanges) > 1 else ()
         fields = (
             self.provider,
             self.component,
@@ -248,8 +269,9 @@ class OpenCall:
             reply.model,
             request.server or (None if last is None else last.server),
             site.call.local,
-            not self.delegated and self._lookup is None,
+            not self.delegated and (lookup is None or lookup.misses > 0),
             self.root,
+            request.metered and not site.call.local,
             reply.vectors if request.inputs is None else request.inputs,
             request.kind,
             _dimensions(request, reply) if request.encoding_format else reply.dimensions or request.dimensions,
@@ -259,8 +281,8 @@ class OpenCall:
             self.start_unix_ns,
             end - start,
             partition(start, end, lanes, len(exchanges)),
-            retries(exchanges) if len(exchanges) > 1 else (),
-            None if self._lookup is None else site.recorder.save(self, self._lookup),
+            again,
+            None if lookup is None else site.recorder.save(self, lookup),
             self.failure,
             None if last is None else last.request_bytes,
             read(self.headers, reply.server_seconds),
@@ -275,3 +297,7 @@ def _dimensions(request: Request, reply: Reply) -> int | None:
         return request.dimensions
     packed = all(form in _PACKED for form in ((asked,) if isinstance(asked, str) else asked))
     return 8 * reply.dimensions if packed else reply.dimensions
+
+
+def _without_content(request: Request) -> Request:
+    return _request((*request[:_CONTENT], None, *request[_CONTENT + 1 :]))

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from otel_embed.provider import Provider
-from otel_embed.providers import cohere, openai, voyageai
+from otel_embed.providers import cohere, dashscope, google, huggingface, litellm, ollama, openai, voyageai
 
-PROVIDERS: tuple[Provider, ...] = (openai.PROVIDER, cohere.PROVIDER, voyageai.PROVIDER)
+PROVIDERS: tuple[Provider, ...] = (
+    openai.PROVIDER,
+    cohere.PROVIDER,
+    voyageai.PROVIDER,
+    google.PROVIDER,
+    ollama.PROVIDER,
+    huggingface.PROVIDER,
+    dashscope.PROVIDER,
+    litellm.PROVIDER,
+)

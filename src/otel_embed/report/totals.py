@@ -158,7 +158,7 @@ def _add_leaf(series: Series, call: EmbeddingCall) -> None:
         series.tokens[call.usage.source] += call.usage.tokens
     if call.cost is not None:
         series.picodollars += round(call.cost.usd * PICODOLLARS)
-    elif call.failure is None and not call.local:
+    elif call.unpriced:
         series.unpriced_calls += 1
         series.unpriced_tokens += call.usage.tokens if call.usage is not None else 0
 

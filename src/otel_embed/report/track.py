@@ -66,7 +66,7 @@ class TrackedUsage:
                 self.estimated_tokens += call.usage.tokens if call.usage.source == "estimated" else 0
             if call.cost is not None:
                 self._picodollars += round(call.cost.usd * PICODOLLARS)
-            elif call.failure is None and not call.local:
+            elif call.unpriced:
                 self.unpriced_calls += 1
 
     def end(self) -> None:
