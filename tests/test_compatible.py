@@ -11,7 +11,7 @@ from clients import HTTPX
 from conftest import Telemetry
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
-from spans import attributes, calls, port, usage
+from spans import calls, usage, whole
 
 HOSTED = [
     ("https://api.jina.ai/v1", "jina", "jina-embeddings-v3", 5e-08),
@@ -32,7 +32,7 @@ class Detour(HTTPX.HTTPTransport):  # type: ignore[misc]
 
     def __init__(self, server: OpenAIServer) -> None:
         super().__init__()
-        self.port = port(server.url)
+        self.port = server.server_address[1]
 
     def handle_request(self, request: Any) -> Any:
         request.url = request.url.copy_with(scheme="http", host="127.0.0.1", port=self.port)
@@ -47,7 +47,7 @@ def test_a_provider_is_known_by_its_host(
         client = openai.OpenAI(base_url=url, api_key="x", http_client=http)
         client.embeddings.create(model=model, input="one")
     (span,) = calls(telemetry)
-    told = attributes(span)
+    told = whole(span)
     assert told["gen_ai.provider.name"] == provider
     assert (told["server.address"], told["server.port"]) == (url.split("/")[2], 443)
     assert told.get("otel_embed.cost.usd") == cost and usage(span) == (1, "reported")

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ import pytest
 
 import otel_embed
 from conftest import Telemetry
+from every_provider import CAUSES
 from fakes.faults import Fault
 from fakes.ollama_server import OllamaServer
 from fakes.openai_server import OpenAIServer
-from spans import STATUSES, attributes, calls, outcome, port, usage
+from fakes.server import FakeServer
+from spans import calls, usage, whole
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or it fetches one when it is imported
 with warnings.catch_warnings():
@@ -47,14 +49,23 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
+def outcome(call: Callable[[], Any]) -> Any:
+    """What a call returns, or the type and text of what it raises."""
+    try:
+        return call()
+    except Exception as error:
+        return type(error), str(error)
+
+
 class Api:
     """LiteLLM's functions of one kind: the asynchronous ones where there is a loop to run them in."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop = loop
 
-    def embed(self, server: OpenAIServer, **asked: Any) -> Any:
-        asked = {"model": SMALL, "input": ["one two", "three"], "api_base": server.url, "api_key": "secret", **asked}
+    def embed(self, server: FakeServer, **asked: Any) -> Any:
+        asked = {"model": SMALL, "input": ["one two", "three"], "api_key": "secret", **asked}
+        asked.setdefault("api_base", getattr(server, "url", None))
         return self.call(litellm, **asked)
 
     def call(self, owner: Any, **asked: Any) -> Any:
@@ -76,7 +87,7 @@ def test_a_call_is_one_span_with_all_that_is_known(telemetry: Telemetry, server:
     api.embed(server)
     (span,) = calls(telemetry)
     assert span.name == f"embeddings {SMALL}" and span.kind.name == "CLIENT"
-    told = attributes(span)
+    told = whole(span)
     assert min(limits(told).values()) >= 0
     assert told == {
         "gen_ai.operation.name": "embeddings",
@@ -86,7 +97,7 @@ def test_a_call_is_one_span_with_all_that_is_known(telemetry: Telemetry, server:
         "gen_ai.usage.input_tokens": 3,
         "gen_ai.embeddings.dimension.count": 1536,
         "server.address": "127.0.0.1",
-        "server.port": port(server.url),
+        "server.port": server.server_address[1],
         "otel_embed.input.count": 2,
         "otel_embed.input.kind": "text",
         "otel_embed.usage.source": "reported",
@@ -113,7 +124,7 @@ def test_the_provider_behind_it_is_named_and_its_price_is_known(
 ) -> None:
     Api().embed(server, model=asked)
     (span,) = calls(telemetry)
-    told = attributes(span)
+    told = whole(span)
     assert (told["gen_ai.provider.name"], told["gen_ai.request.model"]) == (provider, model)
     assert told["otel_embed.cost.usd"] > 0 and told["otel_embed.cost.source"] == "table"
 
@@ -132,7 +143,7 @@ def test_a_price_that_only_litellm_knows_is_its_own(
     monkeypatch.setitem(litellm.model_cost, "house-model", price)
     Api().embed(server, model="openai/house-model")
     (span,) = calls(telemetry)
-    told = attributes(span)
+    told = whole(span)
     assert (told["otel_embed.cost.usd"], told["otel_embed.cost.source"]) == (pytest.approx(6e-06), "provider")
 
 
@@ -148,8 +159,8 @@ def test_what_litellm_counts_itself_is_not_reported(
     tokenizers = Path(litellm.__file__).with_name("litellm_core_utils") / "tokenizers"
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tokenizers))  # some versions would download what they ship
     with OllamaServer() as ollama:
-        monkeypatch.setenv("OLLAMA_API_BASE", ollama.url)  # where it looks up what a model can do
-        api.embed(ollama, model="ollama/nomic-embed-text")  # type: ignore[arg-type]
+        monkeypatch.setenv("OLLAMA_API_BASE", ollama.origin)  # where it looks up what a model can do
+        api.embed(ollama, model="ollama/nomic-embed-text", api_base=ollama.origin)
     (span,) = calls(telemetry)
     assert span.attributes["gen_ai.provider.name"] == "ollama" and usage(span) == (3, "counted")
     assert "otel_embed.unpriced" not in telemetry.metrics()
@@ -212,7 +223,7 @@ def test_a_retry_is_part_of_the_call(telemetry: Telemetry, server: OpenAIServer,
     assert usage(span) == (3, "reported") and server.billed.tokens == 3
 
 
-@pytest.mark.parametrize(("status", "cause"), STATUSES)
+@pytest.mark.parametrize(("status", "cause"), CAUSES.items())
 def test_a_failure_passes_through_and_its_cause_is_told(
     telemetry: Telemetry, server: OpenAIServer, api: Api, status: int, cause: str
 ) -> None:
@@ -267,7 +278,7 @@ def cached(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_what_its_cache_knows_no_provider_is_asked(telemetry: Telemetry, server: OpenAIServer, cached: None) -> None:
     for _ in range(2):
         Api().embed(server)
-    miss, hit = [attributes(span) for span in calls(telemetry)]
+    miss, hit = [whole(span) for span in calls(telemetry)]
     assert (miss["otel_embed.cache.hits"], miss["otel_embed.cache.misses"]) == (0, 2)
     assert miss["gen_ai.usage.input_tokens"] == 3
     assert hit == {
@@ -275,7 +286,7 @@ def test_what_its_cache_knows_no_provider_is_asked(telemetry: Telemetry, server:
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": SMALL,
         "server.address": "127.0.0.1",
-        "server.port": port(server.url),
+        "server.port": server.server_address[1],
         "otel_embed.input.count": 2,
         "otel_embed.cache.store": "litellm",
         "otel_embed.cache.hits": 2,

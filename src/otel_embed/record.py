@@ -202,6 +202,11 @@ class EmbeddingCall(NamedTuple):
         return self.request_model or self.response_model
 
     @property
+    def embedded(self) -> int:
+        """How many inputs a model embedded: those that no cache knew."""
+        return (self.inputs or 0) if self.cache is None else self.cache.misses
+
+    @property
     def unpriced(self) -> bool:
         """True where somebody bills this call, and how much is not known."""
         return self.is_leaf and self.metered and self.cost is None and self.failure is None

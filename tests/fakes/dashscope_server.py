@@ -4,32 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
+from fakes.api_server import DIMENSIONS, ApiServer, bill, usage, vector
 from fakes.faults import Fault
-from fakes.json_server import JsonServer
 from fakes.server import Received
+from otel_embed.demo.ledger import Bill
+from otel_embed.demo.server import Answer
 
-_CODES = {400: "InvalidParameter", 401: "InvalidApiKey", 404: "ModelNotFound", 429: "Throttling.RateQuota"}
+CODES = {400: "InvalidParameter", 401: "InvalidApiKey", 404: "ModelNotFound", 429: "Throttling.RateQuota"}
+IMAGE_TOKENS = 896
+"""Of any image."""
 
 
-class DashScopeServer(JsonServer):
-    def texts(self, received: Received) -> list[str]:
-        asked = received.body["input"]
-        return asked["texts"] if "texts" in asked else [element.get("text", "") for element in asked["contents"]]
+class DashScopeServer(ApiServer):
+    def error(self, status: int) -> Any:
+        return {"code": CODES.get(status, "InternalError"), "message": "refused", "request_id": "1fff"}
 
-    def dimensions(self, received: Received) -> int:
-        return int(received.body["parameters"].get("dimension") or super().dimensions(received))
+    def respond(self, received: Received, raw: bytes, fault: Fault) -> Answer:
+        if not fault.code:
+            return super().respond(received, raw, fault)
+        return self.said(fault.status, {**self.error(fault.status), "code": fault.code})
 
-    def success(self, received: Received, vectors: list[list[float]], counts: list[int]) -> Any:
-        media = "contents" in received.body["input"]
-        embeddings = [{"embedding": vector, "index" if media else "text_index": n} for n, vector in enumerate(vectors)]
-        images = sum("image" in element for element in received.body["input"].get("contents", ()))
-        usage: dict[str, Any] = {"total_tokens": sum(counts)}
-        if media:
-            text = sum(counts) - images  # an element without a text costs this server a token
-            details = {"text_tokens": text, "image_tokens": 896 * images}
-            usage = {"input_tokens": text + 896 * images, "input_tokens_details": details}
-        return {"output": {"embeddings": embeddings}, **({"usage": usage} if counts else {}), "request_id": "1fff9502"}
-
-    def refusal(self, fault: Fault) -> Any:
-        code = fault.code or _CODES.get(fault.status, "InternalError")
-        return {"code": code, "message": "refused", "request_id": "1fff9502"}
+    def embeddings(self, received: Received, fault: Fault) -> tuple[Any, Bill]:
+        asked, size = received.body["input"], received.body["parameters"].get("dimension") or DIMENSIONS
+        contents = asked.get("contents", [])
+        texts = asked.get("texts") or [element["text"] for element in contents if "text" in element]
+        billed = bill(texts)
+        images = IMAGE_TOKENS * sum("image" in element for element in contents)
+        entries = [] if fault.empty else contents or texts
+        embeddings = [{"embedding": vector(str(entry), size), "text_index": n} for n, entry in enumerate(entries)]
+        counts: dict[str, Any] = {"total_tokens": billed.tokens}
+        if contents:
+            details = {"text_tokens": billed.tokens, "image_tokens": images}
+            counts = {"input_tokens": billed.tokens + images, "input_tokens_details": details}
+        return {"output": {"embeddings": embeddings}, **usage(fault, "usage", **counts), "request_id": "1fff"}, billed

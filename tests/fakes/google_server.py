@@ -2,71 +2,66 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from fakes.api_server import DIMENSIONS, ApiServer, bill, usage, vector
 from fakes.faults import Fault
-from fakes.json_server import JsonServer
 from fakes.server import Received
+from otel_embed.demo.ledger import Bill
+from otel_embed.demo.server import Answer
 
-_STATUS = {
+STATUS = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL",
     503: "UNAVAILABLE",
 }
-_REASONS = "type.googleapis.com/google.rpc.ErrorInfo"
+IMAGE_TOKENS = 258
+"""Of any image."""
 
 
-class GoogleServer(JsonServer):
-    """``images`` have tokens of their own, which are told by modality; ``usage`` says whether any are."""
+class GoogleServer(ApiServer):
+    def error(self, status: int) -> Any:
+        return {"error": {"code": status, "message": "refused", "status": STATUS[status]}}
 
-    image_tokens = 258
-    usage = True
+    def respond(self, received: Received, raw: bytes, fault: Fault) -> Answer:
+        if not fault.code:
+            return super().respond(received, raw, fault)
+        reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": fault.code}
+        return self.said(fault.status, {"error": {**self.error(fault.status)["error"], "details": [reason]}})
 
-    def model(self, received: Received) -> str:
-        named = re.search(r"/models/([^/:]+):", received.path)
-        return named[1] if named else ""
+    def embeddings(self, received: Received, fault: Fault) -> tuple[Any, Bill]:
+        method, asked = received.path.split("?")[0].rpartition(":")[2], received.body
+        parts = _parts(asked)
+        texts = [" ".join(part["text"] for part in each if "text" in part) for each in parts]
+        billed = bill(texts)
+        options = asked.get("parameters") or asked.get("embedContentConfig") or asked.get("requests", [asked])[0]
+        vectors = [{"values": vector(text, options.get("outputDimensionality") or DIMENSIONS)} for text in texts]
+        if fault.empty:
+            vectors = []
+        if method == "predict":
+            return _predicted(texts, vectors, fault), billed
+        images = sum("inlineData" in part for each in parts for part in each) * IMAGE_TOKENS
+        one = method == "embedContent" and vectors
+        body = {"embedding": vectors[0]} if one else {"embeddings": vectors}
+        if fault.usage == "zeros":
+            return {**body, "usageMetadata": {"promptTokenCount": 0}}, billed
+        details = [{"modality": "TEXT", "tokenCount": billed.tokens}, {"modality": "IMAGE", "tokenCount": images}]
+        counts = {"promptTokenCount": billed.tokens + images, "promptTokensDetails": details[: 1 + bool(images)]}
+        return {**body, **usage(fault, "usageMetadata", **counts)}, billed
 
-    def texts(self, received: Received) -> list[str]:
-        return [" ".join(part["text"] for part in parts if "text" in part) for parts in self._contents(received)]
 
-    def _contents(self, received: Received) -> list[list[dict[str, Any]]]:
-        body = received.body
-        if "instances" in body:
-            return [[{"text": instance["content"]}] for instance in body["instances"]]
-        requests = body.get("requests", [body])
-        return [request["content"]["parts"] for request in requests]
+def _parts(asked: Any) -> list[list[dict[str, Any]]]:
+    """The parts of each content that is to have a vector."""
+    if "instances" in asked:
+        return [[{"text": instance["content"]}] for instance in asked["instances"]]
+    return [request["content"]["parts"] for request in asked.get("requests", [asked])]
 
-    def success(self, received: Received, vectors: list[list[float]], counts: list[int]) -> Any:
-        values = [{"values": vector} for vector in vectors]
-        if "instances" not in received.body:
-            one = received.path.split("?")[0].endswith(":embedContent")
-            body = {"embedding": values[0]} if one and values else {"embeddings": values}
-            return {**body, "usageMetadata": self._usage(received, counts)} if counts and self.usage else body
-        texts, told = self.texts(received), counts or [None] * len(vectors)
-        statistics = [{"truncated": False, **({"token_count": count} if counts else {})} for count in told]
-        predictions = [{"embeddings": {**value, "statistics": each}} for value, each in zip(values, statistics)]
-        billable = sum(len(text.replace(" ", "")) for text in texts)
-        return {"predictions": predictions, **({"metadata": {"billableCharacterCount": billable}} if counts else {})}
 
-    def _usage(self, received: Received, counts: list[int]) -> dict[str, Any]:
-        images = sum("inlineData" in part for parts in self._contents(received) for part in parts) * self.image_tokens
-        details = [{"modality": "TEXT", "tokenCount": sum(counts)}]
-        if images:
-            details.append({"modality": "IMAGE", "tokenCount": images})
-        return {"promptTokenCount": sum(counts) + images, "promptTokensDetails": details}
-
-    def dimensions(self, received: Received) -> int:
-        body = received.body
-        asked = body.get("parameters") or body.get("embedContentConfig") or body.get("requests", [body])[0]
-        return int(asked.get("outputDimensionality") or super().dimensions(received))
-
-    def refusal(self, fault: Fault) -> Any:
-        error: dict[str, Any] = {"code": fault.status, "message": "refused", "status": _STATUS[fault.status]}
-        if fault.code:
-            error["details"] = [{"@type": _REASONS, "reason": fault.code, "domain": "googleapis.com"}]
-        return {"error": error}
+def _predicted(texts: list[str], vectors: list[Any], fault: Fault) -> Any:
+    statistics = [{"truncated": False, "token_count": 0 if fault.usage else bill([text]).tokens} for text in texts]
+    predictions = [{"embeddings": {**each, "statistics": told}} for each, told in zip(vectors, statistics)]
+    characters = sum(len(text.replace(" ", "")) for text in texts)
+    return {"predictions": predictions, **usage(fault, "metadata", billableCharacterCount=characters)}

@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
+from fakes.api_server import ApiServer, bill, vector
 from fakes.faults import Fault
-from fakes.json_server import JsonServer, listed
-from fakes.server import Received
+from fakes.server import FakeHandler, Received
+from otel_embed.demo.ledger import Bill
 from otel_embed.demo.server import Answer
 
 MODEL = "BAAI/bge-small-en-v1.5"
 
 
-class HubServer(JsonServer):
-    headers: ClassVar[dict[str, str]] = {
-        "x-compute-type": "cpu",
-        "x-compute-time": "7",
-        "x-compute-characters": "13",
-        "x-compute-tokens": "{tokens}",
-        "x-total-time": "9",
-        "x-queue-time": "1",
-        "x-inference-time": "5",
-    }
+class HubHandler(FakeHandler):
+    do_GET = FakeHandler.do_POST
+
+
+class HubServer(ApiServer):
+    handler = HubHandler
+
+    def error(self, status: int) -> Any:
+        return {"error": "Model is overloaded", "error_type": "overloaded"}
 
     def respond(self, received: Received, raw: bytes, fault: Fault) -> Answer:
         if received.path.startswith("/api/models/"):
             mapping = {"status": "live", "providerId": MODEL, "task": "feature-extraction"}
             about = {"id": MODEL, "pipeline_tag": "feature-extraction", "tags": ["sentence-transformers"]}
-            return self.answer(200, {**about, "inferenceProviderMapping": {"hf-inference": mapping}})
-        return super().respond(received, raw, fault)
+            return self.said(200, {**about, "inferenceProviderMapping": {"hf-inference": mapping}})
+        answer = super().respond(received, raw, fault)
+        if answer.bill is None or fault.usage in ("absent", "null"):
+            return answer
+        tokens = 0 if fault.usage else answer.bill.tokens
+        told = {"x-compute-tokens": str(tokens), "x-compute-characters": "13", "x-total-time": "9"}
+        return answer._replace(headers={**answer.headers, **told})
 
-    def model(self, received: Received) -> str:
-        return MODEL
-
-    def texts(self, received: Received) -> list[str]:
-        return listed(received.body["inputs"])
-
-    def success(self, received: Received, vectors: list[list[float]], counts: list[int]) -> Any:
-        return vectors
-
-    def refusal(self, fault: Fault) -> Any:
-        return {"error": "Model is overloaded", "error_type": "overloaded"}
+    def embeddings(self, received: Received, fault: Fault) -> tuple[Any, Bill]:
+        texts = received.body["inputs"]
+        texts = texts if isinstance(texts, list) else [texts]
+        return [] if fault.empty else [vector(text) for text in texts], bill(texts)

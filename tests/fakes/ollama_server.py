@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+from fakes.api_server import DIMENSIONS, ApiServer, bill, vector
 from fakes.faults import Fault
-from fakes.json_server import JsonServer, listed
 from fakes.server import Received
+from otel_embed.demo.ledger import Bill
 from otel_embed.demo.server import Answer
 
 
-class OllamaServer(JsonServer):
+class OllamaServer(ApiServer):
+    def error(self, status: int) -> Any:
+        return {"error": 'model "nomic-embed-text" not found, try pulling it first'}
+
     def respond(self, received: Received, raw: bytes, fault: Fault) -> Answer:
         known = received.path in ("/api/embed", "/api/embeddings")
-        return super().respond(received, raw, fault) if known else self.answer(404, self.refusal(fault))
+        return super().respond(received, raw, fault) if known else self.said(404, self.error(404))
 
-    def texts(self, received: Received) -> list[str]:
-        return listed(received.body["input"] if received.path == "/api/embed" else received.body["prompt"])
-
-    def dimensions(self, received: Received) -> int:
-        return int(received.body.get("dimensions") or super().dimensions(received))
-
-    def success(self, received: Received, vectors: list[list[float]], counts: list[int]) -> Any:
-        if received.path == "/api/embeddings":
-            return {"embedding": vectors[0] if vectors else []}
-        told = {"prompt_eval_count": sum(counts)} if sum(counts) else {}  # it leaves out what is 0
+    def embeddings(self, received: Received, fault: Fault) -> tuple[Any, Bill]:
+        asked = received.body
+        older = received.path == "/api/embeddings"
+        texts = asked["prompt"] if older else asked["input"]
+        texts = texts if isinstance(texts, list) else [texts]
+        billed = bill(texts)
+        vectors = [] if fault.empty else [vector(text, asked.get("dimensions") or DIMENSIONS) for text in texts]
+        if older:
+            return {"embedding": vectors[0] if vectors else []}, billed
+        counts = {} if fault.usage or fault.empty else {"prompt_eval_count": billed.tokens}  # it leaves out what is 0
         durations = {"total_duration": 14_143_917, "load_duration": 1_019_500}
-        return {"model": received.model, "embeddings": vectors, **durations, **told}
-
-    def refusal(self, fault: Fault) -> Any:
-        return {"error": 'model "nomic-embed-text" not found, try pulling it first'}
+        return {"model": received.model, "embeddings": vectors, **durations, **counts}, billed
