@@ -31,6 +31,7 @@ def priced(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     prices.write_text(f'[[price]]\nprovider = "dashscope"\nmodel = "{MODEL}"\nusd_per_million_tokens = 0.07\n')
     telemetry.instrument(prices=str(prices))
     monkeypatch.setattr(dashscope, "api_key", "sk-secret")
+    monkeypatch.setattr(dashscope, "base_http_api_url", "https://nowhere.invalid/api/v1")
 
 
 class TestText(EveryProvider):
@@ -59,8 +60,8 @@ class TestText(EveryProvider):
         }
 
     def embed(self, url: str, texts: list[str], *, retries: int = 0, timeout: float = 10) -> Any:
-        at = {"base_address": url + "/api/v1", "request_timeout": timeout}
-        return dashscope.TextEmbedding.call(model=MODEL, input=texts, **at)
+        dashscope.base_http_api_url = url + "/api/v1"
+        return dashscope.TextEmbedding.call(model=MODEL, input=texts, request_timeout=timeout)
 
     def plain(self, result: Any) -> Any:
         return {name: value for name, value in result.items() if name not in ("headers", "request_id")}
@@ -114,6 +115,14 @@ def test_inputs_are_counted(telemetry: Telemetry, server: DashScopeServer, conte
     (span,) = calls(telemetry)
     told = span.attributes["otel_embed.input.count"], span.attributes["gen_ai.embeddings.dimension.count"]
     assert told == (inputs, 4)
+
+
+@pytest.mark.skipif(ASYNCHRONOUS is None, reason="older clients have one address for all calls")
+def test_a_call_may_have_an_address_of_its_own(telemetry: Telemetry, server: DashScopeServer) -> None:
+    dashscope.base_http_api_url = "https://nowhere.invalid/api/v1"
+    dashscope.TextEmbedding.call(MODEL, "one", base_address=server.origin + "/api/v1")
+    (span,) = calls(telemetry)
+    assert (span.attributes["server.address"], span.attributes["server.port"]) == server.server_address
 
 
 def test_without_a_price_the_cost_is_unknown(telemetry: Telemetry, server: DashScopeServer) -> None:

@@ -20,7 +20,7 @@ from fakes.faults import Fault
 from fakes.ollama_server import OllamaServer
 from fakes.openai_server import OpenAIServer
 from fakes.server import FakeServer
-from spans import calls, usage, whole
+from spans import calls, stages, usage, whole
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or it fetches one when it is imported
 with warnings.catch_warnings():
@@ -278,7 +278,8 @@ def cached(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_what_its_cache_knows_no_provider_is_asked(telemetry: Telemetry, server: OpenAIServer, cached: None) -> None:
     for _ in range(2):
         Api().embed(server)
-    miss, hit = [whole(span) for span in calls(telemetry)]
+    first, second = calls(telemetry)
+    miss, hit = whole(first), {name: value for name, value in second.attributes.items() if ".stage." not in name}
     assert (miss["otel_embed.cache.hits"], miss["otel_embed.cache.misses"]) == (0, 2)
     assert miss["gen_ai.usage.input_tokens"] == 3
     assert hit == {
@@ -295,6 +296,9 @@ def test_what_its_cache_knows_no_provider_is_asked(telemetry: Telemetry, server:
         "otel_embed.saved.usd": 6e-08,
     }
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens == 3
+    assert {"cache_lookup", "other"} == stages(second).keys() and telemetry.total("otel_embed.inputs") == 2
+    (row,) = otel_embed.summary().document["caches"]
+    assert (row["component"], row["store"], row["hits"], row["misses"]) == ("openai", "litellm", 2, 2)
     assert telemetry.total("otel_embed.cost") == telemetry.total("otel_embed.saved.cost") == 6e-08
     assert telemetry.total("otel_embed.cache.lookups", otel_embed__cache__outcome="hit") == 2
     assert telemetry.total("otel_embed.cache.lookups", otel_embed__cache__outcome="miss") == 2
