@@ -13,7 +13,7 @@ OPENAI_LINES = {
     "1": ["openai[aiohttp]<2"],
     "2": ["openai[aiohttp]<3"],
 }
-OPENAI_TESTS = [f"tests/test_{name}.py" for name in ("openai", "httpx", "failure", "openai_aiohttp")]
+OPENAI_TESTS = [f"tests/test_{name}.py" for name in ("openai", "compatible", "httpx", "failure", "openai_aiohttp")]
 LANGCHAIN_LINES = {
     "0.3.0": ["langchain-core==0.3.0", "langchain==0.3.0", "langchain-openai==0.2.0", "openai<2"],
     "0.3": ["langchain-core<0.4", "langchain<0.4", "langchain-openai<0.4", "openai<3"],
@@ -30,6 +30,21 @@ TRANSPORT_LINES = {
     ],
     "urllib3 2.0": ["requests==2.31.0", "urllib3<2.1", "aiohttp<3.11", "aiobotocore==2.13.0", "httpx-aiohttp"],
 }
+PROVIDER_LINES = {
+    "google 1.0.0": ["google-genai==1.0.0"],
+    "google 1": ["google-genai<2", "aiohttp"],
+    "google 2": ["google-genai<3"],
+    "ollama 0.3.0": ["ollama==0.3.0"],
+    "ollama 0.4": ["ollama<0.5"],
+    "huggingface 0.25": ["huggingface_hub<0.26", "aiohttp", "numpy"],
+    "huggingface 0": ["huggingface_hub<1", "aiohttp", "numpy"],
+    "huggingface 1": ["huggingface_hub<2", "numpy"],
+    "dashscope 1.14.0": ["dashscope==1.14.0"],
+    "dashscope 1": ["dashscope<2"],
+    "litellm 1.53.1": ["litellm==1.53.1", "openai==1.55.3", "httpx<0.28"],
+    "litellm 1.81.0": ["litellm==1.81.0"],
+}
+"""By the name of the test file and the line of the library."""
 
 PROVIDER_LINES = {
     "cohere 5.0.0": ["cohere==5.0.0"],

@@ -16,7 +16,7 @@ import otel_embed
 from conftest import Telemetry
 from fakes.api_server import ApiServer
 from fakes.faults import Fault
-from spans import stages, whole
+from spans import calls, stages, whole
 
 Call = Callable[..., Any]
 """Called with a server's URL and texts; ``retries`` is how often, ``timeout`` how long."""
@@ -47,8 +47,10 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 class EveryProvider:
     server_class: type[ApiServer]
     model: str
+    """Empty where a call names none."""
     picodollars: int
-    """Per token; 0 where no price is known."""
+    """Per token; 0 where no price is known, or nobody bills by use."""
+    metered: ClassVar[bool] = True
     wrapped: ClassVar[list[str]]
     """The functions that are observed, as ``module:path``."""
     untold: ClassVar[list[Any]] = ["absent", "null", "zeros"]
@@ -67,6 +69,10 @@ class EveryProvider:
     def known(self, server: ApiServer) -> dict[str, Any]:
         """The attributes of a span but for what is measured, for ``texts``, which are three tokens."""
         raise NotImplementedError
+
+    @property
+    def span_name(self) -> str:
+        return f"embeddings {self.model}".rstrip()
 
     def plain(self, result: Any) -> Any:
         """A result as something that can be compared."""
@@ -94,12 +100,8 @@ class EveryProvider:
         self, telemetry: Telemetry, server: ApiServer, call: Call
     ) -> None:
         call(server.origin, self.texts)
-        (span,) = telemetry.spans()
-        assert (span.name, span.kind.name, span.status.status_code.name) == (
-            f"embeddings {self.model}",
-            "CLIENT",
-            "UNSET",
-        )
+        (span,) = calls(telemetry)
+        assert (span.name, span.kind.name, span.status.status_code.name) == (self.span_name, "CLIENT", "UNSET")
         assert whole(span) == self.known(server)
         assert {"serialize", "connect", "wait", "receive", "deserialize"} <= stages(span).keys()
 
@@ -115,14 +117,14 @@ class EveryProvider:
         assert [dict(point.attributes) for point in points] == [expected] * len(points)
         assert (duration.count, tokens.sum, inputs.value) == (1, 3, len(self.texts))
         assert [cost.value for cost in costs] == ([3 * self.picodollars / 1e12] if self.picodollars else [])
-        assert telemetry.total("otel_embed.unpriced") == (not self.picodollars)
+        assert telemetry.total("otel_embed.unpriced") == (self.metered and not self.picodollars)
 
     def test_the_result_is_what_it_is_without_us(self, telemetry: Telemetry, server: ApiServer, call: Call) -> None:
         observed = call(server.origin, self.texts)
         otel_embed.uninstrument()
         plain = call(server.origin, self.texts)
         assert type(observed) is type(plain) and self.plain(observed) == self.plain(plain)
-        assert len(telemetry.spans()) == 1
+        assert len(calls(telemetry)) == 1
         assert server.requests[0].body == server.requests[1].body
 
     @pytest.mark.parametrize("status", CAUSES)
@@ -132,7 +134,7 @@ class EveryProvider:
         server.script([Fault(status=status)] * 2)
         with pytest.raises(Exception) as observed:
             call(server.origin, self.texts)
-        (span,) = telemetry.spans(f"embeddings {self.model}")
+        (span,) = telemetry.spans(self.span_name)
         told = span.attributes["error.type"], span.attributes["otel_embed.error.cause"]
         assert told == (str(status), CAUSES[status])
         assert span.status.status_code.name == "ERROR" and span.status.description is None
@@ -150,7 +152,7 @@ class EveryProvider:
     ) -> None:
         server.script([Fault(status=429, retry_after=0.05)])
         call(server.origin, self.texts, retries=1)
-        (span,) = telemetry.spans(f"embeddings {self.model}")
+        (span,) = telemetry.spans(self.span_name)
         assert (span.attributes["otel_embed.retry.count"], span.attributes["gen_ai.usage.input_tokens"]) == (1, 3)
         assert stages(span)["backoff"] > 0.04
         assert telemetry.total("otel_embed.retries", otel_embed__retry__status="429") == 1
@@ -161,7 +163,7 @@ class EveryProvider:
         for fault in self.untold:
             server.script([Fault(usage=fault)])
             call(server.origin, ["12345678"])
-        found = [span.attributes for span in telemetry.spans()]
+        found = [span.attributes for span in calls(telemetry)]
         told = [(each.get("gen_ai.usage.input_tokens"), each.get("otel_embed.usage.source")) for each in found]
         assert told == [(2, "estimated")] * len(self.untold)
 
@@ -173,7 +175,7 @@ class EveryProvider:
         observed = self.outcome(call, server)
         otel_embed.uninstrument()
         assert self.outcome(call, server) == observed
-        (span,) = telemetry.spans(f"embeddings {self.model}")
+        (span,) = telemetry.spans(self.span_name)
         stages(span)
         if observed[0] == "raised":
             assert span.attributes["otel_embed.error.cause"] in ("server_error", "network")
@@ -191,7 +193,7 @@ class EveryProvider:
         for url in (server.origin, NOBODY):
             with pytest.raises(Exception):  # noqa: B017
                 call(url, self.texts, timeout=0.2)
-        causes = [span.attributes["otel_embed.error.cause"] for span in telemetry.spans(f"embeddings {self.model}")]
+        causes = [span.attributes["otel_embed.error.cause"] for span in telemetry.spans(self.span_name)]
         assert causes == ["timeout", "network"]
 
     def test_tokens_and_cost_equal_the_bill(self, telemetry: Telemetry, server: ApiServer) -> None:
@@ -202,7 +204,7 @@ class EveryProvider:
                 self.quiet(self.embed, server, n)
             if self.asynchronous:
                 run(self.several(server))
-        billed = server.billed.by_model[self.model]
+        billed = server.billed
         assert usage.tokens == billed.tokens == telemetry.total("gen_ai.client.embeddings.operation.input_tokens") > 0
         assert telemetry.total("otel_embed.cost") == billed.tokens * self.picodollars / 1e12
         assert telemetry.total("otel_embed.inputs") == billed.inputs

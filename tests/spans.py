@@ -7,6 +7,13 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
+from conftest import Telemetry
+
+
+def calls(telemetry: Telemetry) -> list[ReadableSpan]:
+    """The spans of calls, without those of the stages of slow and failed ones."""
+    return [span for span in telemetry.spans() if span.attributes]
+
 
 def stages(span: ReadableSpan) -> dict[str, float]:
     """Seconds by stage; they add up to the span's duration."""
@@ -22,3 +29,8 @@ def whole(span: ReadableSpan) -> dict[str, Any]:
     for name in ("http.request.body.size", "http.response.body.size"):
         assert told.pop(name) > 0
     return told
+
+
+def usage(span: ReadableSpan) -> tuple[Any, Any]:
+    """Tokens and where they come from; None for what is not told."""
+    return span.attributes.get("gen_ai.usage.input_tokens"), span.attributes.get("otel_embed.usage.source")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "src/otel_embed"
-CORE = ("otel_embed.provider", "otel_embed.record", "otel_embed.endpoints", "otel_embed.reading")
+CORE = tuple(f"otel_embed.{name}" for name in ("provider", "record", "endpoints", "failure", "reading"))
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "record.py": (),
     "guard.py": (),
@@ -34,6 +34,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 LIBRARIES = (
     "openai",
+    "google.genai",
+    "ollama",
+    "huggingface_hub",
+    "dashscope",
+    "litellm",
     "httpx",
     "httpx2",
     "langchain",

@@ -86,7 +86,7 @@ class OpenExchange(Exchange):
 
 def retries(exchanges: Sequence[OpenExchange]) -> tuple[str, ...]:
     """What each retry answered to: an exchange is one where the exchange before it failed at the same URL."""
-    pairs = itertools.pairwise(exchanges)
-    return tuple(
-        [before.error or str(before.status) for before, after in pairs if before.failed and before.url == after.url]
-    )
+    for before, after in itertools.pairwise(exchanges):
+        # What is followed by a request to somewhere else was given up, and no backoff lies between the two.
+        before.failed = before.failed and before.url == after.url
+    return tuple([before.error or str(before.status) for before in exchanges[:-1] if before.failed])

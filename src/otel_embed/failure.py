@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from otel_embed.record import Cause, Failure
@@ -23,8 +23,10 @@ _BY_STATUS: dict[int, Cause] = {
     429: "rate_limited",
     504: "timeout",
 }
-_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "Arrearage"})
 _QUOTA = re.compile(rb'"(?:code|type)"\s*:\s*"(?:' + "|".join(sorted(_QUOTA_CODES)).encode() + rb')"')
+_KEY_INVALID = "API_KEY_INVALID"
+"""Google's reason for a 400 that others call a 401."""
 _EDGE = 4096
 _BY_NAME: tuple[tuple[str, Cause], ...] = (
     ("Cancelled", "cancelled"),
@@ -45,21 +47,36 @@ _BY_NAME: tuple[tuple[str, Cause], ...] = (
 )
 
 
-def failure(error: BaseException, status: int | None = None) -> Failure:
-    """Classify an exception; ``status`` is that of the last HTTP answer.
+def failure(error: BaseException, status: int | None = None, unanswered: str = "") -> Failure:
+    """Classify an exception.
 
-    Who is cancelled or runs out of time between two attempts fails for that reason, whatever the last answer was. What
-    fails after a good answer, fails for what that answer holds.
+    ``status`` is that of the last HTTP answer, ``unanswered`` the name of the exception that the last request ended
+    with. Who is cancelled or runs out of time between two attempts fails for that reason, whatever the last answer was.
+    What fails after a good answer, fails for what that answer holds.
     """
     told, named = _status(error), _named_cause(error)
-    if told is None and status is not None and named not in ("cancelled", "timeout"):
-        if status >= 400:
+    refused = status is not None and status >= 400
+    if told is not None and not refused and (unanswered or _says_unanswered(type(error).__name__)):
+        told = None  # made up, as by litellm
+        named = _cause_by_name([unanswered]) or named
+    elif told is None and status is not None and named not in ("cancelled", "timeout"):
+        if refused:
             told = status
         elif named in ("invalid_input", "other"):
             named = "server_error"
     if told is None:
         return Failure(qualified_name(error), named)
     return Failure(str(told), _status_cause(error, told))
+
+
+def _says_unanswered(name: str) -> bool:
+    return "Connection" in name or "Timeout" in name
+
+
+def refused(status: int, code: str = "") -> Failure:
+    """The failure of an answer that a library returns: its HTTP status, and its provider's own code."""
+    cause = "quota_exhausted" if code in _QUOTA_CODES else _cause_of(status)
+    return Failure(str(status), cause)
 
 
 def qualified_name(error: BaseException) -> str:
@@ -88,6 +105,12 @@ def _told(source: object, name: str) -> Any:
 def _status_cause(error: BaseException, status: int) -> Cause:
     if any(_is_quota(link) for link in _chain(error)):
         return "quota_exhausted"
+    if status == 400 and _KEY_INVALID in repr(_told(error, "details"))[:_EDGE]:
+        return "authentication"
+    return _cause_of(status)
+
+
+def _cause_of(status: int) -> Cause:
     return _BY_STATUS.get(status) or ("server_error" if status >= 500 else "other")
 
 
@@ -105,11 +128,14 @@ def _named_cause(error: BaseException) -> Cause:
     if any(isinstance(link, ConnectionError) for link in _chain(error)):
         return "network"  # httpx-aiohttp calls a refused connection a timeout
     for link in _chain(error):
-        names = [kind.__name__ for kind in type(link).__mro__]
-        for word, cause in _BY_NAME:
-            if any(word in name for name in names):
-                return cause
+        cause = _cause_by_name([kind.__name__ for kind in type(link).__mro__])
+        if cause is not None:
+            return cause
     return "other"
+
+
+def _cause_by_name(names: Sequence[str]) -> Cause | None:
+    return next((cause for word, cause in _BY_NAME if any(word in name for name in names)), None)
 
 
 def _chain(error: BaseException, depth: int = 4) -> Iterator[BaseException]:

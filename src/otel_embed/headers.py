@@ -62,6 +62,14 @@ def _look_up(name: str | bytes) -> int | None:
     return fact
 
 
+def number(headers: Any, name: str) -> float | None:
+    """What one header of an answer says, by its name in lower case; None where it is not there or no number."""
+    for key, value in getattr(headers, "raw", headers) or ():
+        if key.lower() in (name, name.encode()):
+            return _number(value)
+    return None
+
+
 def _number(value: str | bytes) -> float | None:
     try:
         number = float(value)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextvars import Token
 from functools import partial
+from math import ceil
 from typing import Any, Protocol
 
 from opentelemetry import context
@@ -22,7 +23,7 @@ from opentelemetry.context import Context
 from otel_embed.exchange import OpenExchange, retries
 from otel_embed.failure import failure
 from otel_embed.guard import Guard, guarded
-from otel_embed.headers import read
+from otel_embed.headers import number, read
 from otel_embed.provider import Arguments, Call, Lookup
 from otel_embed.record import (
     CacheOutcome,
@@ -51,6 +52,7 @@ _arguments: Callable[[tuple[Any, tuple[Any, ...], dict[str, Any]]], Arguments] =
 _request: Callable[[tuple[Any, ...]], Request] = partial(tuple.__new__, Request)
 _embedding_call: Callable[[tuple[Any, ...]], EmbeddingCall] = partial(tuple.__new__, EmbeddingCall)
 _usage: Callable[[tuple[int, UsageSource]], Usage] = partial(tuple.__new__, Usage)
+_CONTENT = Request._fields.index("content")
 
 
 class Recorder(Protocol):
@@ -87,7 +89,7 @@ class CallSite:
         self.provider = provider
         self.call = call
         self.opens = opens or OpenCall
-        self.tokens_are: UsageSource = "counted" if call.local else "reported"
+        self.tokens_are: UsageSource | None = "counted" if call.local else None
         self.read_request, self.reading_request = call.request, Guard(f"read a {provider} request")
         self.read_reply, self.reading_reply = call.reply, Guard(f"read a {provider} reply")
         self.wanted = guarded(call.when, f"look at a {provider} request", False) if call.when else None
@@ -102,7 +104,7 @@ class CallSite:
         if parent is not None:
             if parent.end:
                 parent = None
-            elif parent.does_itself(self, instance):
+            elif parent.site.call.encloses or parent.does_itself(self, instance):
                 return None
         arguments = _arguments((instance, args, kwargs))
         if self.wanted is not None and not self.wanted(arguments):
@@ -204,7 +206,7 @@ class OpenCall:
         OPEN_CALLS.pop(id(self), None)
         site = self.site
         if error is not None:
-            self.failure = failure(error, self._last_status())
+            self.failure = failure(error, *self._last_end())
         else:
             if self.divided:
                 self.delegated = True
@@ -215,25 +217,45 @@ class OpenCall:
                 reply = self.reply
             if reply.failure is not None:
                 self.failure = reply.failure
-            elif not self.delegated and self._lookup is None:
-                if reply.tokens is not None:
-                    self.usage = _usage((reply.tokens, site.tokens_are))
+            elif not self.delegated and (self._lookup is None or self._lookup.misses):
+                if reply.tokens is not None and self._lookup is None:
+                    self.usage = _usage((reply.tokens, site.tokens_are or reply.source))
                 elif self.counted is not None:
                     self.usage = _usage((self.counted, "counted"))
                 else:
-                    self.usage = site.recorder.count(self.request)
+                    self.usage = self._counted(reply)
         if self.parent is not None:
             self.parent._ended_below(self, self.record())
         site.recorder.finish(self)
         # What waits to be counted holds nothing of the application's.
-        self.request = _NOTHING_ASKED if self._record is not None else _request((*self.request[:7], None, None))
+        self.request = (
+            _NOTHING_ASKED
+            if self._record is not None
+            else _request((*self.request[:_CONTENT], None, *self.request[_CONTENT + 1 :]))
+        )
         self.instance = self.parent = self.token = self.headers = None
         self.context = _NOWHERE
 
-    def _last_status(self) -> int | None:
-        """The status of the last answer; None where there was none, or the last exchange got none."""
+    def _counted(self, reply: Reply) -> Usage | None:
+        """The tokens of a call whose reply alone does not say what was billed."""
+        header, lookup = self.site.call.tokens_header, self._lookup
+        usage: Usage | None
+        if reply.tokens is not None:
+            usage = Usage(reply.tokens, reply.source)
+        elif header and (tokens := number(self.headers, header)):
+            usage = Usage(int(tokens), "reported")
+        else:
+            usage = self.site.recorder.count(self.request)
+        if usage is None or lookup is None or not lookup.hits:
+            return usage
+        # A library counts what its cache knew with the rest.
+        characters = lookup.hit_characters + lookup.miss_characters
+        return Usage(ceil(usage.tokens * lookup.miss_characters / (characters or 1)), "estimated")
+
+    def _last_end(self) -> tuple[int | None, str]:
+        """How the last exchange ended: the status of its answer, the name of the exception."""
         exchanges = [lane for lane in self.lanes if isinstance(lane, OpenExchange)]
-        return exchanges[-1].status if exchanges else None
+        return (exchanges[-1].status, exchanges[-1].error or "") if exchanges else (None, "")
 
     def _ended_below(self, call: OpenCall, record: EmbeddingCall) -> None:
         lane = Lane(call.start, "other", own=False)
@@ -259,7 +281,8 @@ class OpenCall:
         start, end, lanes, site = self.start, self.end, self.lanes, self.site
         exchanges = [lane for lane in lanes if isinstance(lane, OpenExchange)]
         last = exchanges[-1] if exchanges else None
-        request, reply, usage = self.request, self.reply, self.usage
+        request, reply, usage, lookup = self.request, self.reply, self.usage, self._lookup
+        again = retries(exchanges) if len(exchanges) > 1 else ()
         fields = (
             self.provider,
             self.component,
@@ -267,8 +290,9 @@ class OpenCall:
             reply.model,
             request.server or (None if last is None else last.server),
             site.call.local,
-            not self.delegated and self._lookup is None,
+            not self.delegated and (lookup is None or lookup.misses > 0),
             self.root,
+            request.metered and not site.call.local,
             reply.vectors if request.inputs is None else request.inputs,
             request.kind,
             _dimensions(request, reply) if request.encoding_format else reply.dimensions or request.dimensions,
@@ -278,8 +302,8 @@ class OpenCall:
             self.start_unix_ns,
             end - start,
             partition(start, end, lanes, len(exchanges)),
-            retries(exchanges) if len(exchanges) > 1 else (),
-            None if self._lookup is None else site.recorder.save(self, self._lookup),
+            again,
+            None if lookup is None else site.recorder.save(self, lookup),
             self.failure,
             None if last is None else last.request_bytes,
             read(self.headers, reply.server_seconds),

@@ -55,6 +55,11 @@ class Call(NamedTuple):
     billed: whether this run does. Where it does not, the one call that it makes is a part of it and not a call."""
     versions: str = ""
     """Of the library, that have this function: ``>=5.11``. All that the provider supports where it is empty."""
+    tokens_header: str = ""
+    """The answer's header, in lower case, that says how many tokens were billed where the result does not."""
+    encloses: bool = False
+    """True where embedding calls inside this one, of other libraries too, are how it does its work and no calls of
+    their own."""
 
 
 class Lookup(NamedTuple):

@@ -53,8 +53,8 @@ CAUSES: tuple[Cause, ...] = get_args(Cause)
 InputKind = Literal["text", "tokens", "image", "mixed"]
 UsageSource = Literal["reported", "counted", "estimated"]
 CostSource = Literal["table", "user", "provider"]
-Unit = Literal["tokens", "characters", "image_tokens", "images", "pixels"]
-"""What a price is for."""
+Unit = Literal["tokens", "characters", "image_tokens", "other_tokens", "images", "pixels"]
+"""What a price is for; ``other_tokens`` are those of audio, video and documents."""
 
 
 class Server(NamedTuple):
@@ -89,6 +89,8 @@ class Request(NamedTuple):
     """The inputs themselves, for counting tokens only where nobody reports them. Never kept after the call."""
     device: str | None = None
     """Where a local model runs: ``cpu``, ``cuda:0``, ``mps``."""
+    metered: bool = True
+    """False where nobody bills by use, as on a server of one's own: a call without a price is then no gap."""
 
 
 class Failure(NamedTuple):
@@ -115,6 +117,8 @@ class Reply(NamedTuple):
     """The provider's own processing time, where its answer and not a header tells it."""
     failure: Failure | None = None
     """Set where a library returns its errors instead of raising them."""
+    source: UsageSource = "reported"
+    """Where ``tokens`` come from: a client library may count what its provider does not report."""
 
 
 class Usage(NamedTuple):
@@ -203,9 +207,11 @@ class EmbeddingCall(NamedTuple):
     """True for a model that runs in this process."""
     is_leaf: bool
     """True for the one call of a nest that the provider bills: neither an instrumented call inside it did the work,
-    where tokens and cost then stand, nor is it a cache's."""
+    where tokens and cost then stand, nor did a cache know it all."""
     root: bool
     """True when no other embedding call was open around this one."""
+    metered: bool
+    """True where somebody bills by use: not for a model in this process or on a server of one's own."""
     inputs: int | None
     kind: InputKind | None
     dimensions: int | None
@@ -233,6 +239,16 @@ class EmbeddingCall(NamedTuple):
     @property
     def model(self) -> str | None:
         return self.request_model or self.response_model
+
+    @property
+    def embedded(self) -> int:
+        """How many inputs a model embedded: those that no cache knew."""
+        return (self.inputs or 0) if self.cache is None else self.cache.misses
+
+    @property
+    def unpriced(self) -> bool:
+        """True where somebody bills this call, and how much is not known."""
+        return self.is_leaf and self.metered and self.cost is None and self.failure is None
 
     def stage_seconds(self) -> dict[Stage, float]:
         """Total time by stage, in seconds; the values add up to ``seconds``."""

@@ -28,11 +28,14 @@ class ApiServer(FakeServer):
         raise NotImplementedError
 
     def respond(self, received: Received, raw: bytes, fault: Fault) -> Answer:
-        json = {"content-type": "application/json"}
         if fault.status != 200:
-            return Answer(fault.status, json, wire.encode(self.error(fault.status)))
+            return self.said(fault.status, self.error(fault.status))
         body, bill = self.embeddings(received, fault)
-        return Answer(200, {**json, **self.headers}, wire.encode(body), received.model, bill)
+        answer = self.said(200, body)
+        return answer._replace(headers={**answer.headers, **self.headers}, model=received.model or "-", bill=bill)
+
+    def said(self, status: int, body: Any) -> Answer:
+        return Answer(status, {"content-type": "application/json"}, wire.encode(body))
 
 
 def bill(texts: Sequence[str]) -> Bill:

@@ -14,6 +14,7 @@ from otel_embed.record import CacheOutcome, Cost, Request, Unit, Usage
 
 _CHARACTERS_PER_TOKEN = 4
 _MAX_LEARNED = 1000
+_IMAGES: tuple[Unit, ...] = ("image_tokens", "images", "pixels")
 _Biller = tuple[str, "str | None", "str | None"]
 """The provider, and the models that its price may stand under."""
 Media = tuple[tuple[Unit, float], ...]
@@ -45,12 +46,18 @@ class Pricing:
         reply, biller = call.reply, (call.provider, call.reply.model, call.request.model)
         if reply.media or usage is None:
             cost = self._with_media(biller, usage, reply.media)
+        elif call.request.kind in ("image", "mixed") and self._prices_images(biller):
+            cost = None  # which of the tokens are those of images, nobody says
         else:
             price = self._priced.get(biller) or self._text_price(biller)
             cost = None if price is None else _cost(price, usage.tokens)
         if cost is None and reply.cost_usd is not None:
             return Cost(reply.cost_usd, "provider")
         return cost
+
+    def _prices_images(self, biller: _Biller) -> bool:
+        """True where an image costs something else than its tokens would as text."""
+        return any(self._prices.find_media(unit, *biller) for unit in _IMAGES)
 
     def _text_price(self, biller: _Biller) -> Price | None:
         price = self._prices.find(*biller)
@@ -61,11 +68,13 @@ class Pricing:
         return price
 
     def _with_media(self, biller: _Biller, usage: Usage | None, media: Media) -> Cost | None:
-        """The sum over text tokens and what else is billed; text that is billed by the character is not by token."""
+        """The sum over text tokens and what else is billed; text is billed by the character or by the token."""
         text = self._prices.find(*biller)
         units = dict(media)
         if usage is not None and usage.tokens and (text is None or text.unit == "tokens"):
             units["tokens"] = usage.tokens
+            if text is not None:
+                units.pop("characters", None)
         prices = {unit: self._prices.find_media(unit, *biller) for unit, amount in units.items() if amount}
         costs = [_cost(price, units[unit]) for unit, price in prices.items() if price is not None]
         if not costs or len(costs) < len(prices):

@@ -9,8 +9,13 @@ from otel_embed.provider import Provider
 LIBRARIES = (
     "openai",
     "cohere",
+    "dashscope",
+    "google",
+    "huggingface",
+    "litellm",
     "mistralai",
     "nomic",
+    "ollama",
     "together",
     "voyageai",
     "fastembed",

@@ -85,6 +85,9 @@ class SpanReport:
         """Say what happened, and end the span."""
         span, record = call.span, call.record()
         span.set_attributes(attributes(record))
+        if record.server is not None and call.request.server is None and record.component is None:
+            # Known since its request was sent, and not when the span began.
+            span.set_attributes({names.ADDRESS: record.server.address, names.PORT: record.server.port})
         if record.failure is not None and not call.covered:
             span.set_status(_FAILED)
         if record.duration_ns >= self._slow_ns or (record.failure is not None and self._slow_ns < inf):

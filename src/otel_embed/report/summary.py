@@ -135,7 +135,7 @@ def _components(series: list[Series]) -> list[dict[str, Any]]:
 def _caches(series: list[Series]) -> list[dict[str, Any]]:
     return [
         {
-            "component": each.key.component,
+            "component": each.key.component or each.key.provider,
             "store": store,
             "model": each.key.model,
             "hits": cache.hits,

@@ -115,9 +115,14 @@ class Totals:
             self.first_start_ns = start
         if self.last_end_ns is None or end > self.last_end_ns:
             self.last_end_ns = end
-        if call.component is None and not call.is_leaf and call.cache is None:
+        of_a_client = call.component is None
+        if of_a_client and not call.is_leaf and call.cache is None:
             return  # what it had other calls do is counted with those
         series = self._series.get(call[:5]) or self._new(call)
+        if call.cache is not None:
+            _add_cache(series, call)
+            if of_a_client and not call.is_leaf:
+                return  # no provider was asked
         series.calls += 1
         series.latency.add(call.duration_ns / 1e9)
         stage_ns = series.stage_ns
@@ -126,13 +131,11 @@ class Totals:
         if call.failure is not None:
             series.errors[call.failure.cause] += 1
         elif call.inputs:
-            series.inputs += call.inputs
+            series.inputs += call.embedded if of_a_client else call.inputs
         for reason in call.retries:
             series.retries[reason] += 1
-        if call.component is not None:
+        if not of_a_client:
             series.outcomes[outcome(call)] += 1
-        if call.cache is not None:
-            _add_cache(series, call)
         if call.is_leaf:
             _add_leaf(series, call)
 
@@ -164,7 +167,7 @@ def _add_leaf(series: Series, call: EmbeddingCall) -> None:
         _add_work(series, call.work)
     if call.cost is not None:
         series.picodollars += round(call.cost.usd * PICODOLLARS)
-    elif call.failure is None and not call.local:
+    elif call.unpriced:
         series.unpriced_calls += 1
         series.unpriced_tokens += call.usage.tokens if call.usage is not None else 0
 

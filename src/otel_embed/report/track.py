@@ -60,13 +60,13 @@ class TrackedUsage:
             self.calls += 1
             self.failed_calls += call.failure is not None
             if call.failure is None:
-                self.inputs += call.inputs or 0
+                self.inputs += call.embedded
             if call.usage is not None:
                 self.tokens += call.usage.tokens
                 self.estimated_tokens += call.usage.tokens if call.usage.source == "estimated" else 0
             if call.cost is not None:
                 self._picodollars += round(call.cost.usd * PICODOLLARS)
-            elif call.failure is None and not call.local:
+            elif call.unpriced:
                 self.unpriced_calls += 1
 
     def end(self) -> None:
