@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextvars import Token
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from otel_embed.record import Component, Reply, Request, Stage
+from otel_embed.record import ChatReply, ChatRequest, Component, Reply, Request, Stage
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -109,7 +109,43 @@ class Submit(NamedTuple):
     versions: str = ""
 
 
-Target = Call | Timed | Transport | Submit
+class Cached(NamedTuple):
+    """A method of a cache of chat models' answers: it looks one up, or keeps one."""
+
+    target: str
+    found: Callable[[Arguments, Any], FoundAnswer] | None = None
+    """Reads (arguments, result) of a lookup; None for what writes."""
+    subclasses: bool = True
+    versions: str = ""
+
+
+class FoundAnswer(NamedTuple):
+    """What a lookup in a cache of answers came to."""
+
+    hit: bool
+    prompt: str | None = None
+    """Of a completion model, whose call begins after the lookup, and not at all on a hit."""
+    answer: Any = None
+    """The first cached answer itself, by which the call that returns it is known."""
+    reply: ChatReply | None = None
+    """What the cached answer says of itself."""
+    request: ChatRequest | None = None
+    """For a hit that no call tells of: which model would have been asked."""
+    framework: str = ""
+    name: str = ""
+    """Of that model's class, where it is known."""
+
+
+class Hook(NamedTuple):
+    """A function by which a library takes in those who want to be told of its runs; called once it is imported."""
+
+    target: str
+    register: Callable[[Any, Any], Callable[[], None]]
+    """Takes the function and ``otel_embed.runs.Runs``; returns what undoes it."""
+    versions: str = ""
+
+
+Target = Call | Timed | Transport | Submit | Cached | Hook
 
 
 class Provider(NamedTuple):
@@ -122,7 +158,9 @@ class Provider(NamedTuple):
     timed: tuple[Timed, ...] = ()
     transports: tuple[Transport, ...] = ()
     submits: tuple[Submit, ...] = ()
+    cached: tuple[Cached, ...] = ()
+    hooks: tuple[Hook, ...] = ()
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        return (*self.calls, *self.timed, *self.transports, *self.submits)
+        return (*self.calls, *self.timed, *self.transports, *self.submits, *self.cached, *self.hooks)

@@ -16,6 +16,7 @@ from typing import Any
 
 from opentelemetry import context
 
+from otel_embed.answers import AnswerCacheSite
 from otel_embed.guard import Guard, guarded
 from otel_embed.observe import OPEN_CALLS, CallSite
 from otel_embed.provider import Observation, Site, Submit
@@ -38,8 +39,9 @@ class Patch:
         self.subclasses = subclasses
         self.versions = ""
         self.submits = isinstance(site, Submit)
-        self.occasion: Collection[Any] = (True,) if isinstance(site, CallSite) else OPEN_CALLS
-        """Empty while there is nothing to observe: all but calls matter only while a call is open."""
+        always = isinstance(site, (CallSite, AnswerCacheSite))
+        self.occasion: Collection[Any] = (True,) if always else OPEN_CALLS
+        """Empty while there is nothing to observe: most matters only while a call is open."""
         self._site = site
         self.switch_on()
 
@@ -85,7 +87,7 @@ def restored(target: str) -> Patch:
 
 
 def _inert(target: str) -> Patch:
-    patch = Patch(target, _Nothing())
+    patch = Patch(target, NOTHING)
     patch.switch_off()
     return patch
 
@@ -97,6 +99,9 @@ def _nothing(*_: Any) -> None:
 class _Nothing:
     def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         return None
+
+
+NOTHING = _Nothing()
 
 
 def put(owner: Any, name: str, patch: Patch) -> Callable[[], None] | None:

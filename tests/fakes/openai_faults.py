@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from otel_embed.demo import wire
-
 from fakes.faults import Fault
+from otel_embed.demo import wire
 
 
 class Error(NamedTuple):
