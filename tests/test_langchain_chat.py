@@ -1,4 +1,4 @@
-"""LangChain's chains and chat models, of whichever line is installed: spans, metrics, cost, and a context that is given back."""
+"""LangChain's chains and chat models, of any line: spans, metrics, cost, and a context that is given back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import gc
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ from otel_embed.report import coexist
 QUESTION = "The sky is blue because air scatters light. Grass is green.\nWhy is the sky blue?"
 ANSWER = "The sky is blue because air scatters light."
 USAGE: Any = {"input_tokens": 30, "output_tokens": 8, "total_tokens": 38}
+NEW = int(metadata.version("langchain-core").split(".")[0]) >= 1
 IN, OUT = 0.15e-6, 0.6e-6
 
 
@@ -261,8 +263,8 @@ def test_parallel_branches_overlap_and_own_time_is_what_no_run_inside_took(telem
         time.sleep(0.1)
         return x
 
-    both = RunnableParallel(a=RunnableLambda(slow).with_config(run_name="a"), b=RunnableLambda(slow).with_config(run_name="b"))
-    both.invoke(1)
+    a, b = (RunnableLambda(slow).with_config(run_name=name) for name in "ab")
+    RunnableParallel(a=a, b=b).invoke(1)
     recorder = EmbeddingInstrumentor().recorder
     assert recorder is not None
     found = {each.name: each for each in recorder.chat.components()}
@@ -340,7 +342,8 @@ class TestChatOpenAI:
         found = dict(span.attributes)
         rate = found.pop("otel_embed.output.rate")
         assert rate == pytest.approx(8 / ((span.end_time - span.start_time) / 1e9), rel=1e-3)
-        assert (found.pop("gen_ai.response.id") or "").startswith("chatcmpl-")
+        if NEW:
+            assert str(found.pop("gen_ai.response.id")).startswith("chatcmpl-")
         assert found == {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": "openai",
@@ -396,7 +399,8 @@ class TestChatOpenAI:
 
     @pytest.mark.parametrize(
         ("status", "cause"),
-        [(400, "invalid_input"), (401, "authentication"), (404, "not_found"), (429, "rate_limited"), (500, "server_error")],
+        [(400, "invalid_input"), (401, "authentication"), (404, "not_found"), (429, "rate_limited"),
+         (500, "server_error")],
     )
     def test_a_failure_has_its_status_and_a_cause(
         self, status: int, cause: str, telemetry: Telemetry, server: OpenAIServer
@@ -404,7 +408,7 @@ class TestChatOpenAI:
         server.script([Fault(status), Fault(status)])
         errors = []
         for ask in (lambda: model(server).invoke(QUESTION), lambda: list(model(server).stream(QUESTION))):
-            with pytest.raises(Exception, match=".") as caught:
+            with pytest.raises(Exception, match=str(status)) as caught:
                 ask()
             errors.append(caught.value)
         assert {error.status_code for error in errors} == {status}
@@ -439,7 +443,9 @@ class TestChatOpenAI:
         finally:
             for each in both:
                 each.uninstrument()
-        assert tree(telemetry.spans()) == ["chat gpt-4o-mini", "  POST"] * 3
+        assert tree(telemetry.spans())[:4] == ["chat gpt-4o-mini", "  POST"] * 2
+        # langchain-core 0.3.0 tells that a call begins in a task of its own: nothing can be made current from there.
+        assert tree(telemetry.spans())[4:] == ["chat gpt-4o-mini", "  POST" if NEW else "POST"]
 
     def test_the_ledger_is_what_the_server_bills(self, telemetry: Telemetry, server: OpenAIServer) -> None:
         async def some() -> None:
@@ -448,7 +454,7 @@ class TestChatOpenAI:
             async for _ in chat.astream(QUESTION):
                 pass
 
-        server.cached_tokens = 5
+        server.cached_tokens = 5 if NEW else 0  # of a stream, langchain-openai 0.2 does not say
         with otel_embed.track() as usage:
             asyncio.run(some())
             chat = model(server, stream_usage=True)
@@ -547,7 +553,7 @@ def test_a_completion_model_is_a_call_too(telemetry: Telemetry) -> None:
 class Telling(GenericFakeChatModel):
     """A fake with usage where a provider puts it."""
 
-    metadata_of_answer: dict[str, Any] = {}
+    metadata_of_answer: Any = None
 
     def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
         message = AIMessage("hi", response_metadata=self.metadata_of_answer)
@@ -578,8 +584,9 @@ def test_usage_is_read_where_providers_put_it(told: Any, tokens: Any, telemetry:
 
 class Thinking(GenericFakeChatModel):
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
-        for message in (AIMessageChunk(""), AIMessageChunk("", tool_call_chunks=[{"name": "f", "args": "", "id": "1", "index": 0}])):
-            yield ChatGenerationChunk(message=message)
+        yield ChatGenerationChunk(message=AIMessageChunk(""))
+        call: Any = {"name": "f", "args": "", "id": "1", "index": 0}
+        yield ChatGenerationChunk(message=AIMessageChunk("", tool_call_chunks=[call]))
 
 
 def test_the_first_part_of_a_tools_call_is_a_first_token(telemetry: Telemetry) -> None:
@@ -635,8 +642,10 @@ class TestCoexistence:
 
     def test_suppressed_instrumentation_is_silent(self, telemetry: Telemetry) -> None:
         token = context.attach(context.set_value("suppress_instrumentation", True))
-        chain().invoke({"x": 1})
-        context.detach(token)
+        try:
+            chain().invoke({"x": 1})
+        finally:
+            context.detach(token)
         assert telemetry.spans() == []
 
 

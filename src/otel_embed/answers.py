@@ -21,7 +21,7 @@ class AnswerCacheSite:
 
     def __init__(self, runs: Runs, cached: Cached) -> None:
         self.runs = runs
-        self.found = cached.found
+        self.found, self.writes = cached.found, cached.writes
         self.reading = Guard("read what a cache of answers said")
 
     def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenLookup | None:
@@ -43,8 +43,7 @@ class OpenLookup:
 
     def close(self, result: Any, error: BaseException | None) -> None:
         with self._site.reading:
-            if self._site.found is None:
-                self._site.runs.kept(self._started)
-            elif error is None:
+            if error is None:
+                told = self._site.runs.kept if self._site.writes else self._site.runs.looked_up
                 store = type(self._arguments.instance).__name__
-                self._site.runs.looked_up(store, self._site.found(self._arguments, result), self._started)
+                told(store, self._site.found(self._arguments, result), self._started)

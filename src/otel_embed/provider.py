@@ -113,8 +113,9 @@ class Cached(NamedTuple):
     """A method of a cache of chat models' answers: it looks one up, or keeps one."""
 
     target: str
-    found: Callable[[Arguments, Any], FoundAnswer] | None = None
-    """Reads (arguments, result) of a lookup; None for what writes."""
+    found: Callable[[Arguments, Any], FoundAnswer]
+    """Reads (arguments, result)."""
+    writes: bool = False
     subclasses: bool = True
     versions: str = ""
 

@@ -158,14 +158,14 @@ class Runs:
     def __init__(self, reports: RunReports) -> None:
         self._reports = reports
         self._open: dict[Any, OpenRun] = {}
-        self._hits: dict[int, tuple[Any, AnswerCache]] = {}
+        self._seen: dict[int, tuple[Any, AnswerCache]] = {}
         self._missed: dict[int, AnswerCache] = {}
         self.observed = True
         """False where runs are to be left alone."""
 
     def clear(self) -> None:
         """In a forked child: the parent's runs are the parent's."""
-        for known in (self._open, self._hits, self._missed):
+        for known in (self._open, self._seen, self._missed):
             known.clear()
 
     def begin(self, id: Any, parent_id: Any, began: Began) -> OpenRun | None:
@@ -186,9 +186,6 @@ class Runs:
             self._abandon()
         return run
 
-    def open(self, id: Any) -> OpenRun | None:
-        return self._open.get(id)
-
     def chunk(self, id: Any) -> OpenRun | None:
         """A chunk of a model's answer has come. Returns its run while no chunk with content has come before."""
         run = self._open.get(id)
@@ -208,8 +205,8 @@ class Runs:
         run.failure = None if error is None else failure(error)
         if reply is not None:
             run.reply = reply
-            if run.cache is None and self._hits:
-                run.cache = self._hit(reply)
+            if run.cache is None and self._seen:
+                run.cache = self._cache_of(reply)
             if reply.from_cache and run.cache is None:
                 run.cache = AnswerCache("unknown", True, saved=reply.usage)
         self._finish(run)
@@ -225,24 +222,26 @@ class Runs:
         elif found.hit and found.request is not None:
             self._answered(found, cache, now)
         elif found.hit and found.answer is not None:
-            _remember(self._hits, id(found.answer), (found.answer, cache))
+            _remember(self._seen, id(found.answer), (found.answer, cache))
         elif found.prompt is not None:
             _remember(self._missed, hash(found.prompt), cache)
 
-    def kept(self, started: int) -> None:
-        """A cache of answers has written one."""
-        run = self.model_run()
+    def kept(self, store: str, found: FoundAnswer, started: int) -> None:
+        """A cache of answers has written one that it did not have."""
+        run, took = self.model_run(), time.perf_counter_ns() - started
         if run is not None and run.cache is not None:
-            run.cache = run.cache._replace(write_ns=time.perf_counter_ns() - started)
+            run.cache = run.cache._replace(write_ns=took)
+        elif found.answer is not None:
+            _remember(self._seen, id(found.answer), (found.answer, AnswerCache(store, False, 0, took)))
 
     def model_run(self) -> OpenRun | None:
         """The call of a model that is current."""
         run = context.get_current().get(OPEN_RUN)
         return run if isinstance(run, OpenRun) and run.request is not None and not run.end else None
 
-    def _hit(self, reply: ChatReply) -> AnswerCache | None:
-        """The lookup that gave this answer, where several calls began at once and none of them was current."""
-        answer, cache = self._hits.pop(id(reply.answer), (None, None))
+    def _cache_of(self, reply: ChatReply) -> AnswerCache | None:
+        """The cache that gave this answer, or keeps it, where it was asked while no call was current."""
+        answer, cache = self._seen.pop(id(reply.answer), (None, None))
         return cache if answer is not None and answer is reply.answer else None
 
     def _answered(self, found: FoundAnswer, cache: AnswerCache, now: int) -> None:

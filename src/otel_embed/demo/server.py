@@ -1,7 +1,8 @@
 """A small OpenAI-compatible server on loopback, standard library only.
 
-It answers ``POST .../chat/completions`` with sentences of the prompt, and ``POST .../embeddings`` with vectors by which similar texts are found, counts tokens by a simple rule
-(token ids: their number; text: its words and punctuation marks) and keeps a ledger of what it would bill.
+It answers ``POST .../chat/completions`` with sentences of the prompt, and ``POST .../embeddings`` with vectors by which
+similar texts are found, counts tokens by a simple rule (token ids: their number; text: its words and punctuation marks)
+and keeps a ledger of what it would bill.
 ``python -m otel_embed.demo.server --help`` says how to run it alone.
 """
 
@@ -125,7 +126,8 @@ class EmbeddingServer(LoopbackServer):
         try:
             if refusal:
                 raise refusal
-            answer = self._chat(raw) if path.partition("?")[0].endswith(chat.PATH) else self._embeddings(path, raw, started)
+            is_chat = path.partition("?")[0].endswith(chat.PATH)
+            answer = self._chat(raw) if is_chat else self._embeddings(path, raw, started)
         except wire.Refusal as refused:
             answer = Answer(refused.status, refused.headers, refused.body)
         return answer._replace(headers={**self._headers(answer, started), **answer.headers})

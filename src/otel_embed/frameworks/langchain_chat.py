@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from otel_embed.frameworks.langchain_handler import register
-from otel_embed.frameworks.langchain_runs import found
+from otel_embed.frameworks.langchain_runs import found, kept
 from otel_embed.provider import Cached, Hook
 
 _CACHE = "langchain_core.caches:BaseCache"
@@ -11,7 +11,7 @@ _CACHE = "langchain_core.caches:BaseCache"
 CACHED = (
     Cached(f"{_CACHE}.lookup", found),
     Cached(f"{_CACHE}.alookup", found),
-    Cached(f"{_CACHE}.update"),
-    Cached(f"{_CACHE}.aupdate"),
+    Cached(f"{_CACHE}.update", kept, writes=True),
+    Cached(f"{_CACHE}.aupdate", kept, writes=True),
 )
 HOOKS = (Hook("langchain_core.tracers.context:register_configure_hook", register),)

@@ -135,14 +135,13 @@ class _Handler:
                 self.runs.begin(run_id, parent, read(serialized, told, current, *asked))
 
     def _end(self, run_id: Any, error: BaseException | None = None, response: Any = None) -> None:
+        reply = None
+        if self.runs is not None and response is not None:
+            with _TELLING:
+                reply = reading.reply(response)
         with _TELLING:
-            if self.runs is None:
-                return
-            reply = None
-            if response is not None and self.runs.open(run_id) is not None:
-                with _TELLING:
-                    reply = reading.reply(response)
-            self.runs.end(run_id, error, reply)
+            if self.runs is not None:
+                self.runs.end(run_id, error, reply)
 
 
 def _current(frame: FrameType | None, parent: Any) -> Current:

@@ -124,7 +124,8 @@ def reply(result: Any) -> ChatReply:
     message = getattr(answer, "message", None)
     about = _about(answer, message)
     usage = _usage(getattr(message, "usage_metadata", None)) if len(answers) == 1 or not said else None
-    reported = usage or _told(said) or _told(about) or _usage(getattr(message, "usage_metadata", None))
+    told = _told(said) or _told(about)
+    reported = _completed(usage, told) if usage else told or _usage(getattr(message, "usage_metadata", None))
     model = next(filter(None, (text(each.get(name)) for each in (about, said) for name in _MODELS)), None)
     return ChatReply(
         model,
@@ -152,6 +153,13 @@ def _finish(answer: Any) -> str | None:
     about = _about(answer, getattr(answer, "message", None))
     names = ("finish_reason", "stop_reason", "done_reason", "stopReason")
     return next(filter(None, (text(about.get(name)) for name in names)), None)
+
+
+def _completed(usage: ChatUsage, told: ChatUsage | None) -> ChatUsage:
+    """With the details that older integrations leave out of LangChain's form."""
+    if told is None or told[:2] != usage[:2]:
+        return usage
+    return ChatUsage(*[theirs if mine is None else mine for mine, theirs in zip(usage, told)])
 
 
 def _told(about: Mapping[str, Any]) -> ChatUsage | None:
@@ -235,6 +243,11 @@ def found(call: Arguments, answers: Any) -> FoundAnswer:
     model, kind = _quoted("model(?:_name|_id)?", asked), _quoted("_type", asked)
     request = ChatRequest("text_completion", _provider(kind or "unknown", None), model)
     return FoundAnswer(True, prompt, answer, said, request, _FRAMEWORK, kind or "LLM")
+
+
+def kept(call: Arguments, result: Any) -> FoundAnswer:
+    """What a cache was given to keep: an answer that it did not have."""
+    return FoundAnswer(False, answer=first(call.get("return_val", 2)))
 
 
 def _quoted(name: str, asked: str) -> str | None:

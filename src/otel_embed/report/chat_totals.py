@@ -58,6 +58,8 @@ class ChatTotals:
         self._components: dict[tuple[str, str, str], ComponentSeries] = {}
         self.first_start_ns: int | None = None
         self.last_end_ns: int | None = None
+        self.count = 0
+        """Calls and runs."""
 
     def series(self) -> list[ChatSeries]:
         with self._lock:
@@ -101,6 +103,7 @@ class ChatTotals:
         return self._series.setdefault((call.operation, key), ChatSeries(call.operation, key))
 
     def _span(self, start: int, duration: int) -> None:
+        self.count += 1
         if self.first_start_ns is None or start < self.first_start_ns:
             self.first_start_ns = start
         if self.last_end_ns is None or start + duration > self.last_end_ns:
