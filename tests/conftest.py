@@ -7,7 +7,6 @@ from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import pytest
-from fakes.openai_server import OpenAIServer
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -15,6 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import otel_embed
+from fakes.openai_server import OpenAIServer
 from otel_embed import guard
 
 

@@ -13,6 +13,8 @@ from openai.resources.embeddings import AsyncEmbeddings, Embeddings
 from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 
 import otel_embed
+from conftest import Telemetry
+from fakes.openai_server import OpenAIServer
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import openai
 import pytest
+
 from conftest import Telemetry
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer

@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
-from conftest import Telemetry, run
-from fakes.faults import Fault
-from fakes.openai_server import OpenAIServer
 from langchain_classic.embeddings import CacheBackedEmbeddings
 from langchain_core.stores import InMemoryByteStore
 from langchain_openai import OpenAIEmbeddings
 
 import otel_embed
+from conftest import Telemetry, run
+from fakes.faults import Fault
+from fakes.openai_server import OpenAIServer
 
 SMALL, LARGE = "text-embedding-3-small", "text-embedding-3-large"
 PICODOLLARS = {SMALL: 20_000, LARGE: 130_000}

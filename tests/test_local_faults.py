@@ -23,12 +23,12 @@ from conftest import Telemetry
 from local_models import VOCABULARY, sentence_transformer, word_piece
 from otel_embed import guard, loads, local, reading, timeline
 from otel_embed.providers import model2vec, sentence_transformers, transformers
-from otel_embed.report import instruments, spans, totals
+from otel_embed.report import dimensions, spans, totals
 from otel_embed.report import local as report
 from test_faults import REACHED, broken, functions
 
 TEXTS = ["the cat sat", "a dog", "one two three four five"]
-MODULES = [local, loads, report, instruments, sentence_transformers, model2vec, transformers]
+MODULES = [local, loads, report, dimensions, sentence_transformers, model2vec, transformers]
 MORE = {
     "reading.padded": reading.padded,
     "reading.model_name": reading.model_name,

@@ -9,10 +9,11 @@ from typing import Any
 
 import openai
 import pytest
+from openai.resources.embeddings import AsyncEmbeddings, Embeddings
+
 from conftest import Telemetry, run
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
-from openai.resources.embeddings import AsyncEmbeddings, Embeddings
 
 SMALL = "text-embedding-3-small"
 OLDEST = not hasattr(Embeddings, "with_streaming_response")

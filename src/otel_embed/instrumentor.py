@@ -56,7 +56,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             tracer = trace.get_tracer("otel_embed", __version__, tracers, schema_url=_SCHEMA_URL)
             self.recorder = _recorder(meters or metrics.get_meter_provider(), config)
             self.recorder.configure(tracer, config, Pricing.configured(config, _logger.warning))
-            self._patches = Patches(self.recorder)
+            self._patches = Patches(self.recorder, self.recorder.runs)
             self._patches.install(_enabled(config))
             if config.report_dir is not None:
                 self._files = ReportFiles(self.recorder, config.report_dir)

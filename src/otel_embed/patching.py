@@ -15,15 +15,17 @@ from typing import Any, Protocol, cast
 
 import wrapt
 
+from otel_embed.answers import AnswerCacheSite
 from otel_embed.guard import Guard
 from otel_embed.loads import LoadRecorder, LoadSite
 from otel_embed.local import LocalCall, LocalStageSite
 from otel_embed.observe import CallSite, Recorder
-from otel_embed.provider import Call, Load, Muted, Provider, Silent, Site, Submit, Target, Timed
+from otel_embed.provider import Cached, Call, Hook, Load, Muted, Provider, Silent, Site, Submit, Target, Timed
+from otel_embed.runs import Runs
 from otel_embed.silence import SilentSite
 from otel_embed.stages import StageSite
 from otel_embed.support import Support, support
-from otel_embed.wrapping import Patch, put
+from otel_embed.wrapping import NOTHING, Patch, put
 
 _logger = logging.getLogger("otel_embed")
 _watched: set[str] = set()
@@ -37,8 +39,10 @@ class FullRecorder(Recorder, LoadRecorder, Protocol):
 class Patches:
     """Everything wrapped on behalf of one recorder."""
 
-    def __init__(self, recorder: FullRecorder) -> None:
+    def __init__(self, recorder: FullRecorder, runs: Runs) -> None:
         self._recorder = recorder
+        self._runs = runs
+        self._hooks: dict[str, Hook] = {}
         self._undo: list[Callable[[], None]] = []
         self._patches: dict[str, list[tuple[Provider, Patch]]] = {}
         self._supports: dict[str, Support] = {}
@@ -54,6 +58,8 @@ class Patches:
             for target in provider.targets:
                 site, torch = self._site(provider, target), isinstance(target, Timed) and target.torch
                 patch = Patch(target.target, site, getattr(target, "subclasses", False), torch)
+                if isinstance(target, Hook):
+                    self._hooks[target.target] = target
                 patch.versions = target.versions
                 self._patches.setdefault(patch.module, []).append((provider, patch))
         _installed.append(self)
@@ -70,6 +76,10 @@ class Patches:
             return LoadSite(self._recorder, provider.name, target)
         if isinstance(target, Silent):
             return SilentSite()
+        if isinstance(target, Cached):
+            return AnswerCacheSite(self._runs, target)
+        if isinstance(target, Hook):
+            return NOTHING
         return target if isinstance(target, (Submit, Muted)) else target.site
 
     def bind(self, name: str, module: ModuleType) -> None:
@@ -87,7 +97,10 @@ class Patches:
             self.skipped[patch.target] = "the installed library has no such function"
             _logger.warning("otel_embed cannot observe %s: %s", patch.target, self.skipped[patch.target])
             return
-        if patch.subclasses:
+        hook = self._hooks.get(patch.target)
+        if hook is not None:
+            self._undo.append(hook.register(getattr(owner, name), self._runs))
+        elif patch.subclasses:
             self._bind_subclasses(cast(type, owner), patch)
         else:
             self._put(owner, name, patch)

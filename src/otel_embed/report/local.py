@@ -9,7 +9,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, set_span_i
 from otel_embed.loads import OpenLoad
 from otel_embed.record import EmbeddingCall, ModelLoad
 from otel_embed.report import names
-from otel_embed.report.instruments import Attributes, histogram, place
+from otel_embed.report.dimensions import Attributes, histogram, place
 
 _FAILED = Status(StatusCode.ERROR)  # without a description, which can hold a path
 

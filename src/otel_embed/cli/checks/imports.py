@@ -33,7 +33,8 @@ def modules(provider: Provider) -> Iterator[str]:
 
 def observe(provider: Provider) -> dict[str, Any]:
     """Import the modules of a library with the wrappers waiting for them, and say what came of it."""
-    patches = Patches(CallRecorder(NoOpMeterProvider().get_meter("otel_embed")))
+    recorder = CallRecorder(NoOpMeterProvider().get_meter("otel_embed"))
+    patches = Patches(recorder, recorder.runs)
     patches.install([provider])
     failed: dict[str, str] = {}
     for module in modules(provider):
