@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "transport_line"]
+nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "llama_index_line", "transport_line"]
 OPENAI_LINES = {
     "1.0.0": ["openai==1.0.0", "httpx==0.23.0; python_version<'3.13'", "httpx<0.28"],
     "1.3": ["openai==1.3.5", "httpx<0.28"],
@@ -19,6 +19,10 @@ LANGCHAIN_LINES = {
     "0.3": ["langchain-core<0.4", "langchain<0.4", "langchain-openai<0.4", "openai<3"],
 }
 LANGCHAIN_TESTS = ["tests/test_langchain.py", "tests/test_langchain_failure.py"]
+LLAMA_INDEX_LINES = {
+    "0.10.1": ["llama-index-core==0.10.1", "llama-index-embeddings-openai==0.1.1", "openai<2", "pydantic<2.12"],
+    "0.12": ["llama-index-core<0.13", "llama-index-embeddings-openai<0.4", "openai<3", "pydantic<2.12"],
+}
 TRANSPORT_LINES = {
     "urllib3 1.26": [
         "requests==2.28.2",
@@ -45,7 +49,6 @@ def install_encoding(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test"))
-    install_encoding(session)
     session.run("pytest", "--ignore", "tests/e2e", *session.posargs)
 
 
@@ -80,6 +83,13 @@ def langchain_line(session: nox.Session, line: str) -> None:
     install_encoding(session)
     # langchain-openai 0.2 calls what pydantic has long called deprecated.
     session.run("pytest", "-W", "ignore:The `dict` method is deprecated", *LANGCHAIN_TESTS, *session.posargs)
+
+
+@nox.session
+@nox.parametrize("line", list(LLAMA_INDEX_LINES))
+def llama_index_line(session: nox.Session, line: str) -> None:
+    install(session, *LLAMA_INDEX_LINES[line], "pytest", "trustme")
+    session.run("pytest", "tests/test_llama_index.py", *session.posargs)
 
 
 @nox.session

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextvars import Token
 from functools import partial
+from math import ceil
 from typing import Any, Protocol
 
 from opentelemetry import context
@@ -197,11 +198,13 @@ class OpenCall:
                 reply = self.reply
             if reply.failure is not None:
                 self.failure = reply.failure
-            elif not self.delegated and self._lookup is None:
+            elif not self.delegated and (self._lookup is None or self._lookup.misses):
                 if reply.tokens is not None:
                     self.usage = _usage((reply.tokens, "reported"))
                 else:
                     self.usage = site.recorder.count(self.request)
+                    if self._lookup is not None and self._lookup.hits:
+                        self.usage = _of_misses(self.usage, self._lookup)
         if self.parent is not None:
             self.parent._ended_below(self, self.record())
         site.recorder.finish(self)
@@ -247,7 +250,7 @@ class OpenCall:
             reply.model,
             request.server or (None if last is None else last.server),
             site.call.local,
-            not self.delegated and self._lookup is None,
+            not self.delegated and (self._lookup is None or self._lookup.misses > 0),
             self.root,
             reply.vectors if request.inputs is None else request.inputs,
             request.kind,
@@ -274,3 +277,11 @@ def _dimensions(request: Request, reply: Reply) -> int | None:
         return request.dimensions
     packed = all(form in _PACKED for form in ((asked,) if isinstance(asked, str) else asked))
     return 8 * reply.dimensions if packed else reply.dimensions
+
+
+def _of_misses(usage: Usage | None, lookup: Lookup) -> Usage | None:
+    """The share of a call's tokens that the cache in front did not spare."""
+    characters = lookup.hit_characters + lookup.miss_characters
+    if usage is None or not characters:
+        return usage
+    return Usage(ceil(usage.tokens * lookup.miss_characters / characters), "estimated")

@@ -47,6 +47,7 @@ class Patches:
             for target in provider.targets:
                 patch = Patch(target.target, self._site(provider, target), getattr(target, "subclasses", False))
                 patch.versions = target.versions
+                patch.base = not patch.subclasses or getattr(target, "base", False)
                 self._patches.setdefault(patch.module, []).append((provider, patch))
         _installed.append(self)
         for name in self._patches:
@@ -76,7 +77,7 @@ class Patches:
             return
         if patch.subclasses:
             self._bind_subclasses(cast(type, owner), patch)
-        else:
+        if patch.base:
             self._put(owner, name, patch)
         self.bound.add(patch.target)
 

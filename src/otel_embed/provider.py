@@ -3,7 +3,8 @@
 A ``Call`` is a function whose every run is one embedding call. A ``Timed`` function adds a stage to
 the innermost open call and does nothing outside one. A ``Transport`` is a function whose every run
 is one HTTP exchange. A target is written ``package.module:Class.method``; with ``subclasses=True``
-the method is observed on every subclass of the class, those that do not exist yet included.
+the method is observed on every subclass of the class, those that do not exist yet included; with
+``base=True`` on the class itself too.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class Call(NamedTuple):
     local: bool = False
     """True for a model that runs in this process."""
     subclasses: bool = False
+    base: bool = False
+    """Beside ``subclasses``: the class's own method, too, where that is no abstract one."""
     when: Callable[[Arguments], bool] | None = None
     """For a function that serves other things too: whether this run of it is an embedding call."""
     divides: Callable[[Arguments], bool] | None = None

@@ -166,7 +166,7 @@ class EmbeddingCall(NamedTuple):
     """True for a model that runs in this process."""
     is_leaf: bool
     """True for the one call of a nest that the provider bills: neither an instrumented call inside it did the work,
-    where tokens and cost then stand, nor is it a cache's."""
+    where tokens and cost then stand, nor did a cache know all of it."""
     root: bool
     """True when no other embedding call was open around this one."""
     inputs: int | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +12,9 @@ from otel_embed.observe import OpenCall, open_call
 from otel_embed.provider import Arguments, Timed
 from otel_embed.record import STAGES, Stage
 from otel_embed.timeline import Lane
+
+_asked: ContextVar[Any] = ContextVar("otel-embed-asked", default=None)
+"""The cache whose answer is awaited: one that calls its own method for it is asked once."""
 
 
 class StageSite:
@@ -22,23 +26,30 @@ class StageSite:
 
     def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenStage | None:
         call = open_call()
-        return None if call is None else OpenStage(self, call, Arguments(instance, args, kwargs))
+        if call is None or (self.timed.lookup is not None and instance is not None and _asked.get() is instance):
+            return None
+        return OpenStage(self, call, Arguments(instance, args, kwargs))
 
 
 class OpenStage:
     """A wrapped function's stage in flight."""
 
     token = None
-    __slots__ = ("_arguments", "_call", "_lane", "_site")
+    __slots__ = ("_arguments", "_before", "_call", "_lane", "_site")
 
     def __init__(self, site: StageSite, call: OpenCall, arguments: Arguments) -> None:
         self._site, self._call, self._arguments = site, call, arguments
         self._lane = Lane(time.perf_counter_ns(), site.timed.stage)
         call.add(self._lane)
+        if site.timed.lookup is not None:
+            self._before = _asked.get()
+            _asked.set(arguments.instance)
 
     def close(self, result: Any, error: BaseException | None) -> None:
         self._lane.end = time.perf_counter_ns()
         read = self._site.timed.lookup
+        if read is not None:
+            _asked.set(self._before)
         if error is None and read is not None:
             with self._site.reading:
                 lookup = read(self._arguments, result, self._call.instance)

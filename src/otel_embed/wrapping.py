@@ -37,7 +37,7 @@ class Patch:
         self.module, _, self.path = target.partition(":")
         self.name = self.path.rpartition(".")[2]
         self.subclasses = subclasses
-        self.versions = ""
+        self.versions, self.base = "", True
         self.submits, self.mutes = isinstance(site, Submit), isinstance(site, Muted)
         self.occasion: Collection[Any] = (True,) if isinstance(site, CallSite) else OPEN_CALLS
         """Empty while there is nothing to observe: all but calls matter only while a call is open."""

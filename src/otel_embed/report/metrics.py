@@ -175,7 +175,7 @@ def _unpriced(series: list[Series]) -> Sums:
 
 
 def _inputs(series: list[Series]) -> Sums:
-    return ((_semconv(each.key), each.inputs) for each in series if each.leaves)
+    return ((_semconv(each.key), each.embedded) for each in series if each.leaves)
 
 
 def _stage_time(series: list[Series]) -> Sums:

@@ -60,7 +60,7 @@ class TrackedUsage:
             self.calls += 1
             self.failed_calls += call.failure is not None
             if call.failure is None:
-                self.inputs += call.inputs or 0
+                self.inputs += (call.inputs or 0) if call.cache is None else call.cache.misses
             if call.usage is not None:
                 self.tokens += call.usage.tokens
                 self.estimated_tokens += call.usage.tokens if call.usage.source == "estimated" else 0
