@@ -6,7 +6,8 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "llama_index_line", "transport_line"]
+nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "llama_index_line", "haystack_line",
+                        "transport_line"]  # fmt: skip
 OPENAI_LINES = {
     "1.0.0": ["openai==1.0.0", "httpx==0.23.0; python_version<'3.13'", "httpx<0.28"],
     "1.3": ["openai==1.3.5", "httpx<0.28"],
@@ -19,6 +20,10 @@ LANGCHAIN_LINES = {
     "0.3": ["langchain-core<0.4", "langchain<0.4", "langchain-openai<0.4", "openai<3"],
 }
 LANGCHAIN_TESTS = ["tests/test_langchain.py", "tests/test_langchain_failure.py"]
+HAYSTACK_LINES = {
+    "2.0": ["haystack-ai==2.0.0", "openai<2"],
+    "2": ["haystack-ai<3", "openai<3"],
+}
 LLAMA_INDEX_LINES = {
     "0.10.1": ["llama-index-core==0.10.1", "llama-index-embeddings-openai==0.1.1", "openai<2", "pydantic<2.12"],
     "0.12": ["llama-index-core<0.13", "llama-index-embeddings-openai<0.4", "openai<3", "pydantic<2.12"],
@@ -90,6 +95,13 @@ def langchain_line(session: nox.Session, line: str) -> None:
 def llama_index_line(session: nox.Session, line: str) -> None:
     install(session, *LLAMA_INDEX_LINES[line], "pytest", "trustme")
     session.run("pytest", "tests/test_llama_index.py", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("line", list(HAYSTACK_LINES))
+def haystack_line(session: nox.Session, line: str) -> None:
+    install(session, *HAYSTACK_LINES[line], "pytest", "trustme")
+    session.run("pytest", "tests/test_haystack.py", *session.posargs)
 
 
 @nox.session
