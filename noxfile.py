@@ -60,8 +60,17 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def e2e(session: nox.Session) -> None:
     """Real servers; each test says which program it needs."""
-    install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test"))
+    install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "e2e"))
     session.run("pytest", "tests/e2e", *session.posargs, env={"TEST_AGENT": otlp_receiver(session)})
+
+
+@nox.session
+def redis_line(session: nox.Session) -> None:
+    install(session, "redisvl==0.6.0", "redis<6", "langchain-core", "openai<3", "pytest", "trustme")
+    session.run(
+        "pytest", "-W", "ignore:get_async_redis_connection will become async", "tests/e2e/test_redisvl.py",
+        *session.posargs,
+    )  # fmt: skip
 
 
 def otlp_receiver(session: nox.Session) -> str:

@@ -47,6 +47,10 @@ LIBRARIES = (
     "rich",
     "click",
     "tiktoken",
+    "haystack",
+    "llama_index",
+    "redis",
+    "redisvl",
 )
 
 

@@ -12,6 +12,8 @@ import openai
 import pytest
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding
+from llama_index.core.ingestion import IngestionCache, IngestionPipeline
+from llama_index.core.schema import TextNode, TransformComponent
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.openai import OpenAIEmbedding
 from opentelemetry.sdk.trace import ReadableSpan
@@ -259,3 +261,37 @@ def test_another_store_is_not_the_embedders_cache(telemetry: Telemetry) -> None:
     Looking().get_text_embedding("a")
     other.get("x")
     assert telemetry.total("otel_embed.cache.lookups") == 0
+
+
+class Upper(TransformComponent):
+    def __call__(self, nodes: Any, **options: Any) -> Any:
+        return [TextNode(text=node.text.upper(), id_=node.id_) for node in nodes]
+
+
+def test_a_cache_of_ingestion_counts_the_nodes_whose_embeddings_it_gives_back(
+    telemetry: Telemetry, server: OpenAIServer
+) -> None:
+    pipeline = IngestionPipeline(transformations=[Upper(), embedder(server)], cache=IngestionCache())
+    nodes = [TextNode(text=text, id_=text) for text in ("one two", "three")]
+    first = pipeline.run(nodes=nodes)
+    assert [node.embedding for node in pipeline.run(nodes=nodes)] == [node.embedding for node in first]
+    roots = [span for span in telemetry.spans() if span.parent is None]
+    names = ("hits", "misses")
+    assert [(span.name, *[span.attributes.get(f"otel_embed.cache.{name}") for name in names]) for span in roots] == [
+        ("get IngestionCache", None, None),
+        ("put IngestionCache", None, None),  # of Upper, which embeds nothing
+        ("get IngestionCache", None, None),
+        ("get_text_embedding_batch OpenAIEmbedding", None, None),
+        ("put IngestionCache", 0, 2),
+        ("get IngestionCache", None, None),
+        ("get IngestionCache", 2, 0),
+    ]
+    assert told(roots[-1]) == {
+        "otel_embed.framework": "llama_index",
+        "otel_embed.cache.store": "IngestionCache",
+        "otel_embed.cache.hits": 2,
+        "otel_embed.cache.misses": 0,
+        "otel_embed.saved.tokens": 3,
+    }
+    assert roots[-1].attributes["otel_embed.stage.cache_lookup.duration"] > 0
+    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens == 3

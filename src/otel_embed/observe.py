@@ -70,6 +70,8 @@ def open_call() -> OpenCall | None:
 class CallSite:
     """A wrapped function whose every call is an embedding call."""
 
+    always = True
+
     def __init__(self, recorder: Recorder, provider: str, call: Call) -> None:
         self.recorder = recorder
         self.provider = provider

@@ -18,7 +18,7 @@ import wrapt
 from otel_embed.guard import Guard
 from otel_embed.observe import CallSite, Recorder
 from otel_embed.provider import Call, Muted, Provider, Site, Submit, Target, Timed
-from otel_embed.stages import StageSite
+from otel_embed.stages import LookupSite, StageSite
 from otel_embed.support import Support, support
 from otel_embed.wrapping import Patch, put
 
@@ -57,6 +57,8 @@ class Patches:
         if isinstance(target, Call):
             return CallSite(self._recorder, provider.name, target)
         if isinstance(target, Timed):
+            if target.alone is not None:
+                return LookupSite(self._recorder, provider.name, target, target.alone)
             return StageSite(target)
         return target if isinstance(target, (Submit, Muted)) else target.site
 

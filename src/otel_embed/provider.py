@@ -1,10 +1,10 @@
 """The vocabulary in which a library is declared.
 
 A ``Call`` is a function whose every run is one embedding call. A ``Timed`` function adds a stage to
-the innermost open call and does nothing outside one. A ``Transport`` is a function whose every run
-is one HTTP exchange. A target is written ``package.module:Class.method``; with ``subclasses=True``
-the method is observed on every subclass of the class, those that do not exist yet included; with
-``base=True`` on the class itself too.
+the innermost open call and does nothing outside one, unless it says what it is ``alone``. A
+``Transport`` is a function whose every run is one HTTP exchange. A target is written
+``package.module:Class.method``; with ``subclasses=True`` the method is observed on every subclass of
+the class, those that do not exist yet included; with ``base=True`` on the class itself too.
 """
 
 from __future__ import annotations
@@ -80,6 +80,9 @@ class Timed(NamedTuple):
     lookup: Callable[[Arguments, Any, Any], Lookup | None] | None = None
     """Reads (arguments, result, the object whose call is open): what a cache knew; None for another's."""
     subclasses: bool = False
+    alone: Call | None = None
+    """For what an application calls outside of embedding calls, too: the framework's call that it is then. Such a call
+    embeds nothing."""
     versions: str = ""
 
 

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from otel_embed.guard import Guard
-from otel_embed.observe import OpenCall, open_call
-from otel_embed.provider import Arguments, Timed
+from otel_embed.observe import CallSite, OpenCall, Recorder, open_call
+from otel_embed.provider import Arguments, Call, Observation, Timed
 from otel_embed.record import STAGES, Stage
 from otel_embed.timeline import Lane
 
@@ -29,6 +29,37 @@ class StageSite:
         if call is None or (self.timed.lookup is not None and instance is not None and _asked.get() is instance):
             return None
         return OpenStage(self, call, Arguments(instance, args, kwargs))
+
+
+class LookupSite:
+    """A cache's function: a stage of the call around it, and a call of its own, which embeds nothing, outside one."""
+
+    always = True
+
+    def __init__(self, recorder: Recorder, provider: str, timed: Timed, alone: Call) -> None:
+        self._calls, self._stages = CallSite(recorder, provider, alone), StageSite(timed)
+
+    def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Observation | None:
+        if open_call() is not None:
+            return self._stages.open(instance, args, kwargs)
+        call = self._calls.open(instance, args, kwargs)
+        if call is None:
+            return None
+        return OpenLookup(call, OpenStage(self._stages, call, Arguments(instance, args, kwargs)))
+
+
+class OpenLookup:
+    """A cache's function in flight, outside of any embedding call."""
+
+    __slots__ = ("_call", "_stage", "token")
+
+    def __init__(self, call: OpenCall, stage: OpenStage) -> None:
+        call.delegated = True
+        self._call, self._stage, self.token = call, stage, call.token
+
+    def close(self, result: Any, error: BaseException | None) -> None:
+        self._stage.close(result, error)
+        self._call.close(result, error)
 
 
 class OpenStage:

@@ -17,7 +17,7 @@ from typing import Any
 from opentelemetry import context
 
 from otel_embed.guard import Guard, guarded
-from otel_embed.observe import OPEN_CALLS, CallSite, open_call
+from otel_embed.observe import OPEN_CALLS, open_call
 from otel_embed.provider import Arguments, Muted, Observation, Site, Submit
 
 _MARK = "__otel_embed__"
@@ -39,7 +39,7 @@ class Patch:
         self.subclasses = subclasses
         self.versions, self.base = "", True
         self.submits, self.mutes = isinstance(site, Submit), isinstance(site, Muted)
-        self.occasion: Collection[Any] = (True,) if isinstance(site, CallSite) else OPEN_CALLS
+        self.occasion: Collection[Any] = (True,) if getattr(site, "always", False) else OPEN_CALLS
         """Empty while there is nothing to observe: all but calls matter only while a call is open."""
         self._site = site
         self.switch_on()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from otel_embed.frameworks import haystack, langchain, llama_index
+from otel_embed.frameworks import haystack, langchain, llama_index, redisvl
 from otel_embed.provider import Provider
 
-FRAMEWORKS: tuple[Provider, ...] = (*haystack.PROVIDERS, *langchain.PROVIDERS, *llama_index.PROVIDERS)
+FRAMEWORKS: tuple[Provider, ...] = (
+    *haystack.PROVIDERS,
+    *langchain.PROVIDERS,
+    *llama_index.PROVIDERS,
+    *redisvl.PROVIDERS,
+)

@@ -52,14 +52,15 @@ def _reply(result: Any) -> Reply:
     """What a component returns: ``embedding`` or ``documents``, and in ``meta`` what the provider said."""
     if not isinstance(result, dict):
         return Reply()
-    documents, meta = result.get("documents"), result.get("meta")
-    many = isinstance(documents, (list, tuple))
-    vector = getattr(first(documents), "embedding", None) if many else result.get("embedding")
-    usage = meta.get("usage") if isinstance(meta, dict) else None
-    told = usage if isinstance(usage, dict) else {}
+    documents = result.get("documents")
+    vectors, vector = 1, result.get("embedding")
+    if isinstance(documents, (list, tuple)):
+        vectors, vector = len(documents), getattr(first(documents), "embedding", None)
+    meta = result["meta"] if isinstance(result.get("meta"), dict) else {}
+    told = meta["usage"] if isinstance(meta.get("usage"), dict) else {}
     return Reply(
-        model=text(meta.get("model")) if isinstance(meta, dict) else None,
-        vectors=len(documents) if many else 1,
+        model=text(meta.get("model")),
+        vectors=vectors,
         dimensions=dimensions(vector),
         tokens=count(told.get("prompt_tokens")) or count(told.get("total_tokens")),
     )

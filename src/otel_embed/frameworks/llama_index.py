@@ -1,4 +1,4 @@
-"""LlamaIndex's embedders, the application's own included, and the cache that each can have."""
+"""LlamaIndex's embedders, the application's own included, and the caches: an embedder's own, and that of ingestion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from otel_embed.endpoints import provider_of
 from otel_embed.provider import Arguments, Call, Lookup, Provider, Timed
 from otel_embed.reading import dimensions, first, server, text
-from otel_embed.record import Component, InputKind, Reply, Request
+from otel_embed.record import Component, InputKind, Reply, Request, Stage
 
 _BY_PACKAGE = {
     "azure_openai": "azure.ai.openai",
@@ -78,6 +78,34 @@ def _lookup(call: Arguments, value: Any, embedder: Any) -> Lookup | None:
     return Lookup(type(store).__name__, hit, not hit, length if hit else 0, 0 if hit else length)
 
 
+def _nodes(call: Arguments) -> Request:
+    return Request()
+
+
+def _returned(call: Arguments, nodes: Any, _: Any) -> Lookup | None:
+    """The nodes that a cache of transformations gave back with their embeddings: none of them is embedded again."""
+    count, characters = _embedded(nodes)
+    return Lookup(type(call.instance).__name__, count, 0, characters, 0) if count else None
+
+
+def _kept(call: Arguments, result: Any, _: Any) -> Lookup | None:
+    """The nodes that it is given with their embeddings: it did not have them. Before, their number is not known."""
+    count, characters = _embedded(call.get("nodes", 1))
+    return Lookup(type(call.instance).__name__, 0, count, 0, characters) if count else None
+
+
+def _embedded(nodes: Any) -> tuple[int, int]:
+    """How many nodes have embeddings, and how many characters those are of."""
+    several = nodes if isinstance(nodes, (list, tuple)) else ()
+    embedded = [node for node in several if getattr(node, "embedding", None) is not None]
+    return len(embedded), sum(len(node.get_content(metadata_mode="embed")) for node in embedded)
+
+
+def _ingestion(method: str, stage: Stage, lookup: Callable[[Arguments, Any, Any], Lookup | None]) -> Timed:
+    target = f"llama_index.core.ingestion.cache:IngestionCache.{method}"
+    return Timed(target, stage, lookup, alone=Call(target, _nodes, component=_component(method)))
+
+
 _KIND = "llama_index.core.base.embeddings.base:BaseEmbedding"
 _IMAGES = "llama_index.core.embeddings.multi_modal_base:MultiModalEmbedding"
 _STORE = "llama_index.core.storage.kvstore.types:BaseKVStore"
@@ -110,6 +138,8 @@ CORE = Provider(
         Timed(f"{_STORE}.aget", "cache_lookup", _lookup, subclasses=True),
         Timed(f"{_STORE}.put", "cache_write", subclasses=True),
         Timed(f"{_STORE}.aput", "cache_write", subclasses=True),
+        _ingestion("get", "cache_lookup", _returned),
+        _ingestion("put", "cache_write", _kept),
     ),
 )
 PROVIDERS: tuple[Provider, ...] = (CORE,)
