@@ -19,7 +19,7 @@ LANGCHAIN_LINES = {
     "0.3.0": ["langchain-core==0.3.0", "langchain==0.3.0", "langchain-openai==0.2.0", "openai<2"],
     "0.3": ["langchain-core<0.4", "langchain<0.4", "langchain-openai<0.4", "openai<3"],
 }
-LANGCHAIN_TESTS = ["tests/test_langchain.py", "tests/test_langchain_failure.py"]
+LANGCHAIN_TESTS = [f"tests/test_langchain{part}.py" for part in ("", "_failure", "_stores")]
 HAYSTACK_LINES = {
     "2.0": ["haystack-ai==2.0.0", "openai<2"],
     "2": ["haystack-ai<3", "openai<3"],

@@ -17,7 +17,8 @@ import wrapt
 
 from otel_embed.guard import Guard
 from otel_embed.observe import CallSite, Recorder
-from otel_embed.provider import Call, Muted, Provider, Site, Submit, Target, Timed
+from otel_embed.operations import OperationSite
+from otel_embed.provider import Call, Muted, Operation, Provider, Site, Submit, Target, Timed
 from otel_embed.stages import LookupSite, StageSite
 from otel_embed.support import Support, support
 from otel_embed.wrapping import Patch, put
@@ -56,6 +57,8 @@ class Patches:
     def _site(self, provider: Provider, target: Target) -> Site | Submit | Muted:
         if isinstance(target, Call):
             return CallSite(self._recorder, provider.name, target)
+        if isinstance(target, Operation):
+            return OperationSite(self._recorder.operations, target)
         if isinstance(target, Timed):
             if target.alone is not None:
                 return LookupSite(self._recorder, provider.name, target, target.alone)

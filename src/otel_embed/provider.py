@@ -59,6 +59,19 @@ class Call(NamedTuple):
     """Of the library, that have this function: ``>=5.11``. All that the provider supports where it is empty."""
 
 
+class Operation(NamedTuple):
+    """A vector store's function that embeds and then writes, or embeds and then searches. What such a function calls of
+    its own class belongs to the same operation."""
+
+    target: str
+    component: Callable[[Arguments], Component]
+    documents: Callable[[Arguments, Any], int | None]
+    """Reads (arguments, result): how many were written or found."""
+    subclasses: bool = False
+    base: bool = False
+    versions: str = ""
+
+
 class Lookup(NamedTuple):
     """What a cache knew when it was asked, in inputs, with their length in characters."""
 
@@ -127,7 +140,7 @@ class Muted(NamedTuple):
     versions: str = ""
 
 
-Target = Call | Timed | Transport | Submit | Muted
+Target = Call | Timed | Operation | Transport | Submit | Muted
 
 
 class Provider(NamedTuple):
@@ -141,7 +154,8 @@ class Provider(NamedTuple):
     transports: tuple[Transport, ...] = ()
     submits: tuple[Submit, ...] = ()
     muted: tuple[Muted, ...] = ()
+    operations: tuple[Operation, ...] = ()
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        return (*self.calls, *self.timed, *self.transports, *self.submits, *self.muted)
+        return (*self.calls, *self.timed, *self.transports, *self.submits, *self.muted, *self.operations)

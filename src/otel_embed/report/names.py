@@ -50,6 +50,9 @@ CACHE_STORE: Final = "otel_embed.cache.store"
 CACHE_OUTCOME: Final = "otel_embed.cache.outcome"
 SAVED_TOKENS: Final = "otel_embed.saved.tokens"
 SAVED_COST: Final = "otel_embed.saved.usd"
+OPERATION_NAME: Final = "otel_embed.store.operation"
+DOCUMENTS: Final = "otel_embed.store.document.count"
+OWN_DURATION: Final = "otel_embed.store.duration"
 PERIOD: Final = "otel_embed.budget.period"
 DROPPED_WHAT: Final = "otel_embed.dropped.what"
 
@@ -104,6 +107,9 @@ PENDING = Instrument("otel_embed.inputs.pending", "{input}", "Inputs whose embed
 LOOKUPS = Instrument("otel_embed.cache.lookups", "{input}", "Inputs looked up in a cache, by outcome.")
 SAVED_MONEY = Instrument("otel_embed.saved.cost", "{USD}", "Money a cache saved.")
 SAVED_INPUT_TOKENS = Instrument("otel_embed.saved.tokens", "{token}", "Tokens a cache saved.")
+STORE_DURATION = Instrument(
+    OWN_DURATION, "s", "Time in a vector store itself, without the embedding calls that it makes.", FINE_SECONDS
+)
 BUDGET_LIMIT = Instrument("otel_embed.budget.limit", "{USD}", "The budget of the period.")
 BUDGET_SPENT = Instrument("otel_embed.budget.spent", "{USD}", "Spent by this process in the period.")
 DROPPED = Instrument(
