@@ -11,6 +11,7 @@ from otel_embed.guard import Guard
 from otel_embed.observe import CallSite, OpenCall, Recorder, open_call
 from otel_embed.provider import Arguments, Call, Observation, Timed
 from otel_embed.record import STAGES, Stage
+from otel_embed.seen import see
 from otel_embed.timeline import Lane
 
 _asked: ContextVar[Any] = ContextVar("otel-embed-asked", default=None)
@@ -86,6 +87,7 @@ class OpenStage:
                 lookup = read(self._arguments, result, self._call.instance)
                 if lookup is not None:
                     self._call.looked_up(lookup)
+                    see(self._arguments.instance, lookup.store)
 
 
 class stage:

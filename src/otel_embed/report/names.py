@@ -105,6 +105,8 @@ RATE_LIMIT = Instrument(
 )
 PENDING = Instrument("otel_embed.inputs.pending", "{input}", "Inputs whose embeddings have not arrived yet.")
 LOOKUPS = Instrument("otel_embed.cache.lookups", "{input}", "Inputs looked up in a cache, by outcome.")
+CACHE_ENTRIES = Instrument("otel_embed.cache.entries", "{entry}", "Entries in a cache's store.")
+CACHE_SIZE = Instrument("otel_embed.cache.size", "By", "Size of a cache's store.")
 SAVED_MONEY = Instrument("otel_embed.saved.cost", "{USD}", "Money a cache saved.")
 SAVED_INPUT_TOKENS = Instrument("otel_embed.saved.tokens", "{token}", "Tokens a cache saved.")
 STORE_DURATION = Instrument(
