@@ -6,7 +6,8 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "transport_line", "provider_line"]
+nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "llama_index_line", "haystack_line",
+                        "transport_line", "provider_line"]  # fmt: skip
 OPENAI_LINES = {
     "1.0.0": ["openai==1.0.0", "httpx==0.23.0; python_version<'3.13'", "httpx<0.28"],
     "1.3": ["openai==1.3.5", "httpx<0.28"],
@@ -18,7 +19,15 @@ LANGCHAIN_LINES = {
     "0.3.0": ["langchain-core==0.3.0", "langchain==0.3.0", "langchain-openai==0.2.0", "openai<2"],
     "0.3": ["langchain-core<0.4", "langchain<0.4", "langchain-openai<0.4", "openai<3"],
 }
-LANGCHAIN_TESTS = [f"tests/test_langchain{part}.py" for part in ("", "_failure", "_chat", "_cache")]
+LANGCHAIN_TESTS = [f"tests/test_langchain{part}.py" for part in ("", "_failure", "_chat", "_cache", "_stores")]
+HAYSTACK_LINES = {
+    "2.0": ["haystack-ai==2.0.0", "openai<2"],
+    "2": ["haystack-ai<3", "openai<3"],
+}
+LLAMA_INDEX_LINES = {
+    "0.10.1": ["llama-index-core==0.10.1", "llama-index-embeddings-openai==0.1.1", "openai<2", "pydantic<2.12"],
+    "0.12": ["llama-index-core<0.13", "llama-index-embeddings-openai<0.4", "openai<3", "pydantic<2.12"],
+}
 TRANSPORT_LINES = {
     "urllib3 1.26": [
         "requests==2.28.2",
@@ -86,15 +95,23 @@ def install_encoding(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test"))
-    install_encoding(session)
     session.run("pytest", "--ignore", "tests/e2e", *session.posargs)
 
 
 @nox.session
 def e2e(session: nox.Session) -> None:
     """Real servers; each test says which program it needs."""
-    install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test"))
+    install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "e2e"))
     session.run("pytest", "tests/e2e", *session.posargs, env={"TEST_AGENT": otlp_receiver(session)})
+
+
+@nox.session
+def redis_line(session: nox.Session) -> None:
+    install(session, "redisvl==0.6.0", "redis<6", "langchain-core", "openai<3", "pytest", "trustme")
+    session.run(
+        "pytest", "-W", "ignore:get_async_redis_connection will become async", "tests/e2e/test_redisvl.py",
+        *session.posargs,
+    )  # fmt: skip
 
 
 def otlp_receiver(session: nox.Session) -> str:
@@ -123,6 +140,20 @@ def langchain_line(session: nox.Session, line: str) -> None:
     # langchain-core 0.3.0 and langchain-openai 0.2 call what pydantic has long called deprecated.
     old = ("-W", "ignore:The `dict` method is deprecated", "-W", "ignore:Accessing the 'model_fields' attribute")
     session.run("pytest", *old, *LANGCHAIN_TESTS, *session.posargs)
+
+
+@nox.session
+@nox.parametrize("line", list(LLAMA_INDEX_LINES))
+def llama_index_line(session: nox.Session, line: str) -> None:
+    install(session, *LLAMA_INDEX_LINES[line], "pytest", "trustme")
+    session.run("pytest", "tests/test_llama_index.py", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("line", list(HAYSTACK_LINES))
+def haystack_line(session: nox.Session, line: str) -> None:
+    install(session, *HAYSTACK_LINES[line], "pytest", "trustme")
+    session.run("pytest", "tests/test_haystack.py", *session.posargs)
 
 
 @nox.session

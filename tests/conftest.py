@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
@@ -19,6 +20,8 @@ from otel_embed import guard
 
 
 pytest.register_assert_rewrite("every_provider", "spans")
+
+os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")  # it would tell its makers of each test
 
 
 class Telemetry:

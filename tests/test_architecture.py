@@ -54,6 +54,10 @@ LIBRARIES = (
     "rich",
     "click",
     "tiktoken",
+    "haystack",
+    "llama_index",
+    "redis",
+    "redisvl",
 )
 
 

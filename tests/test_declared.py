@@ -25,6 +25,7 @@ from otel_embed.transports import TRANSPORTS
 
 DECLARED = (*TRANSPORTS, *PROVIDERS, *FRAMEWORKS)
 CALLS = [call for provider in DECLARED for call in provider.calls]
+CALLS += [timed.alone for provider in DECLARED for timed in provider.timed if timed.alone is not None]
 
 
 INSTALLED = [

@@ -25,7 +25,7 @@ from otel_embed.cli.doctor import export
 
 BIN = Path(sys.executable).parent
 CLI = [sys.executable, "-m", "otel_embed.cli", "doctor"]
-REAL = "openai,langchain,httpx,httpx2"
+REAL = "openai,haystack,langchain,llama_index,httpx,httpx2"
 HTTP = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
 
 

@@ -8,9 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
+from haystack import Document
+from haystack.components.embedders import OpenAIDocumentEmbedder, OpenAITextEmbedder
+from haystack.utils import Secret
 from langchain_classic.embeddings import CacheBackedEmbeddings
 from langchain_core.stores import InMemoryByteStore
 from langchain_openai import OpenAIEmbeddings
+from llama_index.core.storage.kvstore import SimpleKVStore
+from llama_index.embeddings.openai import OpenAIEmbedding
 
 import otel_embed
 from conftest import Telemetry, run
@@ -92,6 +97,43 @@ async def _concurrent(server: OpenAIServer) -> None:
     async with openai.AsyncOpenAI(base_url=server.url, api_key="x", max_retries=3) as client:
         calls = [client.embeddings.create(model=SMALL, input=f"task {n}", dimensions=8) for n in range(200)]
         await asyncio.gather(*calls, return_exceptions=True)
+
+
+def test_other_frameworks_over_the_client_equal_the_bill(telemetry: Telemetry, server: OpenAIServer) -> None:
+    llama = OpenAIEmbedding(
+        model_name=SMALL, api_base=server.url, api_key="x", dimensions=8, embed_batch_size=3,
+        embeddings_cache=SimpleKVStore(), max_retries=3,
+    )  # fmt: skip
+    options: dict[str, Any] = {"api_base_url": server.url, "api_key": Secret.from_token("x"), "dimensions": 8}
+    one = OpenAITextEmbedder(model=LARGE, max_retries=3, **options)
+    many = OpenAIDocumentEmbedder(model=LARGE, max_retries=3, batch_size=2, progress_bar=False, **options)
+    works: list[Callable[[int], Any]] = [
+        lambda n: llama.get_text_embedding_batch([f"text {n % 17}", f"text {n % 5}", "text", f"a b c {n}"]),
+        lambda n: llama.get_query_embedding(f"query {n % 11}"),
+        lambda n: one.run(text=f"query of {n}"),
+        lambda n: many.run(documents=[Document(content=f"document {n} {part}") for part in range(3)]),
+    ]
+    server.script([Fault(status=429, retry_after=0.001) if n % 5 == 0 else None for n in range(400)])
+    with otel_embed.track() as usage, ThreadPoolExecutor(8) as pool:
+        carried = otel_embed_context()
+        list(pool.map(lambda n: carried(works[n % 4], n), range(400)))
+        run(_frameworks_at_once(llama, one))
+    for model, price in PICODOLLARS.items():
+        billed = server.billed.by_model[model].tokens
+        assert billed > 0
+        assert (
+            telemetry.total("gen_ai.client.embeddings.operation.input_tokens", gen_ai__request__model=model) == billed
+        )
+        assert telemetry.total("otel_embed.cost", gen_ai__request__model=model) == billed * price / 1e12
+    assert (usage.tokens, otel_embed.summary().tokens) == (server.billed.tokens, server.billed.tokens)
+    assert usage.estimated_tokens == 0 and usage.cache_hits > 0
+
+
+async def _frameworks_at_once(llama: OpenAIEmbedding, one: OpenAITextEmbedder) -> None:
+    await asyncio.gather(
+        *[llama.aget_text_embedding_batch([f"later {n % 7}", "text", f"later {n}", "one two"]) for n in range(40)],
+        *[one.run_async(text=f"later {n}") for n in range(40)],
+    )
 
 
 def test_a_client_that_fans_out_over_threads_is_one_bill(telemetry: Telemetry, server: OpenAIServer) -> None:

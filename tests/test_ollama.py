@@ -28,6 +28,7 @@ OLDEST = VERSION < (0, 4)
 class TestOllama(EveryProvider):
     server_class = OllamaServer
     model, picodollars = MODEL, 0
+    metered = False
     wrapped: ClassVar = [
         f"ollama._client:{kind}.{name}"
         for kind in ("Client", "AsyncClient")

@@ -16,7 +16,7 @@ from opentelemetry.metrics import MeterProvider
 from otel_embed import __version__
 from otel_embed.config import Config
 from otel_embed.frameworks import FRAMEWORKS
-from otel_embed.gauges import gpu
+from otel_embed.gauges import gpu, stores
 from otel_embed.guard import Guard
 from otel_embed.patching import Patches
 from otel_embed.pricing.bill import Pricing
@@ -79,6 +79,8 @@ def _recorder(meters: MeterProvider, config: Config) -> CallRecorder:
         recorder = _recorders[meters] = CallRecorder(meter)
         if gpu.NAME not in config.disabled_providers:
             gpu.observe(meter)
+        if stores.NAME not in config.disabled_providers:
+            stores.observe(meter)
     return recorder
 
 

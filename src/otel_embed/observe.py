@@ -24,6 +24,7 @@ from otel_embed.exchange import OpenExchange, retries
 from otel_embed.failure import failure
 from otel_embed.guard import Guard, guarded
 from otel_embed.headers import number, read
+from otel_embed.operations import OperationReports
 from otel_embed.provider import Arguments, Call, Lookup
 from otel_embed.record import (
     CacheOutcome,
@@ -64,6 +65,10 @@ class Recorder(Protocol):
     """The tokens of a successful call that did its work itself, and whose provider does not report them."""
     price: Callable[[OpenCall, Usage | None], Cost | None]
     """What a call cost, by these tokens and what else its reply says was billed."""
+
+    @property
+    def operations(self) -> OperationReports:
+        """Where a vector store's operations go."""
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
         """What the cache in front of a call spared."""

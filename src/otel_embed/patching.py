@@ -20,10 +20,24 @@ from otel_embed.guard import Guard
 from otel_embed.loads import LoadRecorder, LoadSite
 from otel_embed.local import LocalCall, LocalStageSite
 from otel_embed.observe import CallSite, Recorder
-from otel_embed.provider import Cached, Call, Hook, Load, Muted, Provider, Silent, Site, Submit, Target, Timed
+from otel_embed.operations import OperationSite
+from otel_embed.provider import (
+    Cached,
+    Call,
+    Hook,
+    Load,
+    Muted,
+    Operation,
+    Provider,
+    Silent,
+    Site,
+    Submit,
+    Target,
+    Timed,
+)
 from otel_embed.runs import Runs
 from otel_embed.silence import SilentSite
-from otel_embed.stages import StageSite
+from otel_embed.stages import LookupSite, StageSite
 from otel_embed.support import Support, support
 from otel_embed.wrapping import NOTHING, Patch, put
 
@@ -61,6 +75,7 @@ class Patches:
                 if isinstance(target, Hook):
                     self._hooks[target.target] = target
                 patch.versions = target.versions
+                patch.base = not patch.subclasses or getattr(target, "base", False)
                 self._patches.setdefault(patch.module, []).append((provider, patch))
         _installed.append(self)
         for name in self._patches:
@@ -69,7 +84,11 @@ class Patches:
     def _site(self, provider: Provider, target: Target) -> Site | Submit | Muted:
         if isinstance(target, Call):
             return CallSite(self._recorder, provider.name, target, LocalCall if target.local else None)
+        if isinstance(target, Operation):
+            return OperationSite(self._recorder.operations, target)
         if isinstance(target, Timed):
+            if target.alone is not None:
+                return LookupSite(self._recorder, provider.name, target, target.alone)
             local = target.batch or target.then or target.torch
             return LocalStageSite(target) if local else StageSite(target)
         if isinstance(target, Load):
@@ -102,7 +121,7 @@ class Patches:
             self._undo.append(hook.register(getattr(owner, name), self._runs))
         elif patch.subclasses:
             self._bind_subclasses(cast(type, owner), patch)
-        else:
+        if patch.base:
             self._put(owner, name, patch)
         self.bound.add(patch.target)
 

@@ -1,10 +1,11 @@
 """The vocabulary in which a library is declared.
 
 A ``Call`` is a function whose every run is one embedding call. A ``Timed`` function adds a stage to
-the innermost open call and does nothing outside one. A ``Transport`` is a function whose every run
-is one HTTP exchange, a ``Load`` one that loads a local model. A target is written
-``package.module:Class.method``; with ``subclasses=True`` the method is observed on every subclass
-of the class, those that do not exist yet included.
+the innermost open call and does nothing outside one, unless it says what it is ``alone``. A
+``Transport`` is a function whose every run is one HTTP exchange, a ``Load`` one that loads a local
+model. A target is written ``package.module:Class.method``; with ``subclasses=True`` the method is
+observed on every subclass of the class, those that do not exist yet included; with ``base=True`` on
+the class itself too.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Call(NamedTuple):
     local: bool = False
     """True for a model that runs in this process."""
     subclasses: bool = False
+    base: bool = False
+    """Beside ``subclasses``: the class's own method, too, where that is no abstract one."""
     when: Callable[[Arguments], bool] | None = None
     """For a function that serves other things too: whether this run of it is an embedding call."""
     divides: Callable[[Arguments], bool] | None = None
@@ -60,6 +63,19 @@ class Call(NamedTuple):
     encloses: bool = False
     """True where embedding calls inside this one, of other libraries too, are how it does its work and no calls of
     their own."""
+
+
+class Operation(NamedTuple):
+    """A vector store's function that embeds and then writes, or embeds and then searches. What such a function calls of
+    its own class belongs to the same operation."""
+
+    target: str
+    component: Callable[[Arguments], Component]
+    documents: Callable[[Arguments, Any], int | None]
+    """Reads (arguments, result): how many were written or found."""
+    subclasses: bool = False
+    base: bool = False
+    versions: str = ""
 
 
 class Lookup(NamedTuple):
@@ -83,6 +99,9 @@ class Timed(NamedTuple):
     lookup: Callable[[Arguments, Any, Any], Lookup | None] | None = None
     """Reads (arguments, result, the object whose call is open): what a cache knew; None for another's."""
     subclasses: bool = False
+    alone: Call | None = None
+    """For what an application calls outside of embedding calls, too: the framework's call that it is then. Such a call
+    embeds nothing."""
     versions: str = ""
     batch: Callable[[Arguments, Any], Batch | None] | None = None
     """For a local model's function: reads (arguments, result), what it was given."""
@@ -190,7 +209,7 @@ class Hook(NamedTuple):
     versions: str = ""
 
 
-Target = Call | Timed | Transport | Submit | Muted | Load | Silent | Cached | Hook
+Target = Call | Timed | Operation | Transport | Submit | Muted | Load | Silent | Cached | Hook
 
 
 class Provider(NamedTuple):
@@ -208,6 +227,7 @@ class Provider(NamedTuple):
     silent: tuple[Silent, ...] = ()
     cached: tuple[Cached, ...] = ()
     hooks: tuple[Hook, ...] = ()
+    operations: tuple[Operation, ...] = ()
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -221,4 +241,5 @@ class Provider(NamedTuple):
             *self.silent,
             *self.cached,
             *self.hooks,
+            *self.operations,
         )

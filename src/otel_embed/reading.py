@@ -32,8 +32,8 @@ def told(value: Any, name: str) -> Any:
 
 
 def text(value: Any) -> str | None:
-    """A text that says something."""
-    return value if isinstance(value, str) and value else None
+    """A text that says something; a member of an enumeration of texts is its value."""
+    return str.__str__(value) if isinstance(value, str) and value else None
 
 
 def amount(value: Any) -> float | None:

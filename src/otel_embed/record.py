@@ -343,6 +343,19 @@ class ChatCall(NamedTuple):
         return (tokens - 1) * 1e9 / rest if tokens > 1 and rest > 0 else None
 
 
+class StoreOperation(NamedTuple):
+    """One finished write to a vector store, or search of it."""
+
+    component: Component
+    documents: int | None
+    """Written or found."""
+    start_unix_ns: int
+    duration_ns: int
+    own_ns: int
+    """Without the embedding calls inside: what the store itself took."""
+    failure: Failure | None
+
+
 class EmbeddingCall(NamedTuple):
     """One finished call. Every report is a function of this value."""
 

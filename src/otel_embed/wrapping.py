@@ -41,7 +41,7 @@ class Patch:
         self.name = self.path.rpartition(".")[2]
         self.subclasses = subclasses
         self.torch = torch
-        self.versions = ""
+        self.versions, self.base = "", True
         self.submits, self.mutes = isinstance(site, Submit), isinstance(site, Muted)
         self.also = site.also if isinstance(site, Submit) else ()
         self.occasion: Collection[Any] = (True,) if getattr(site, "always", False) else OPEN_CALLS

@@ -30,6 +30,7 @@ class Pricing:
         self._counter = counter
         self._priced: dict[_Biller, Price] = {}
         self._calibration = Calibration()
+        self._billers: dict[str | None, tuple[str, str | None]] = {}
         self._billed_by: dict[tuple[str, str | None], tuple[str, str | None]] = {}
 
     @classmethod
@@ -68,6 +69,7 @@ class Pricing:
             return None
         if len(self._priced) < _MAX_LEARNED:
             self._priced[biller] = price
+            self._billers[biller[2]] = biller[:2]
         return price
 
     def _with_media(self, biller: _Biller, usage: Usage | None, media: Media) -> Cost | None:
@@ -90,7 +92,7 @@ class Pricing:
         if call.tokens_below and lookup.miss_characters:
             self._calibration.learn(model or "", call.tokens_below, lookup.miss_characters)
         provider, billed_model = self._biller(call)
-        if not lookup.hits:
+        if not lookup.hit_characters:  # no hits, or hits of what is no text
             return CacheOutcome(lookup.store, lookup.hits, lookup.misses)
         tokens = self._calibration.estimate(model or "", lookup.hit_characters)
         if tokens is None:
@@ -100,11 +102,15 @@ class Pricing:
         return CacheOutcome(lookup.store, lookup.hits, lookup.misses, Usage(tokens, "estimated"), cost)
 
     def _biller(self, call: OpenCall) -> tuple[str, str | None]:
-        """Who bills the misses of this cache: as seen in this call, else in an earlier one, else by its class."""
+        """Who bills the misses of this cache: as seen in this call, else in an earlier one, else by its class, else who
+        billed that model last."""
         key = (call.component.name if call.component else "", call.request.model)
         if call.leaf is not None and len(self._billed_by) < _MAX_LEARNED:
             self._billed_by[key] = call.leaf
-        return call.leaf or self._billed_by.get(key) or (call.provider, call.request.model)
+        known = call.leaf or self._billed_by.get(key)
+        if known is None and call.request.provider is None:
+            known = self._billers.get(call.request.model)
+        return known or (call.provider, call.request.model)
 
 
 def _cost(price: Price, amount: float) -> Cost:

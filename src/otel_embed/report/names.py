@@ -76,6 +76,9 @@ LOOKUP_DURATION: Final = "otel_embed.cache.lookup.duration"
 WRITE_DURATION: Final = "otel_embed.cache.write.duration"
 OUTPUT_RATE_ATTRIBUTE: Final = "otel_embed.output.rate"
 COMPONENT_KIND: Final = "otel_embed.component.kind"
+OPERATION_NAME: Final = "otel_embed.store.operation"
+DOCUMENTS: Final = "otel_embed.store.document.count"
+OWN_DURATION: Final = "otel_embed.store.duration"
 PERIOD: Final = "otel_embed.budget.period"
 DROPPED_WHAT: Final = "otel_embed.dropped.what"
 
@@ -147,8 +150,13 @@ RATE_LIMIT = Instrument(
 )
 PENDING = Instrument("otel_embed.inputs.pending", "{input}", "Inputs whose embeddings have not arrived yet.")
 LOOKUPS = Instrument("otel_embed.cache.lookups", "{input}", "Inputs looked up in a cache, by outcome.")
+CACHE_ENTRIES = Instrument("otel_embed.cache.entries", "{entry}", "Entries in a cache's store.")
+CACHE_SIZE = Instrument("otel_embed.cache.size", "By", "Size of a cache's store.")
 SAVED_MONEY = Instrument("otel_embed.saved.cost", "{USD}", "Money a cache saved.")
 SAVED_INPUT_TOKENS = Instrument("otel_embed.saved.tokens", "{token}", "Tokens a cache saved.")
+STORE_DURATION = Instrument(
+    OWN_DURATION, "s", "Time in a vector store itself, without the embedding calls that it makes.", FINE_SECONDS
+)
 BUDGET_LIMIT = Instrument("otel_embed.budget.limit", "{USD}", "The budget of the period.")
 BUDGET_SPENT = Instrument("otel_embed.budget.spent", "{USD}", "Spent by this process in the period.")
 DROPPED = Instrument(

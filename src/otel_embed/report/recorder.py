@@ -26,6 +26,7 @@ from otel_embed.report.exemplars import Exemplars
 from otel_embed.report.limits import MAX_MODELS, RateLimits
 from otel_embed.report.log import LogReport
 from otel_embed.report.metrics import MetricReport
+from otel_embed.report.operations import OperationReport
 from otel_embed.report.pending import PendingInputs
 from otel_embed.report.run_recorder import RunRecorder
 from otel_embed.report.slowest import Slowest
@@ -59,12 +60,14 @@ class CallRecorder:
         )
         self._runs = RunRecorder(meter, self.chat, self._budget)
         self.runs = Runs(self._runs)
+        self.operations = OperationReport(meter)
         self._track = guarded(tracked, "track a call")
         self._spend = guarded(self._budget.spend, "watch the budget")
 
     def configure(self, tracer: Tracer, config: Config, pricing: Pricing) -> None:
         """Report as these settings say from now on."""
         spans = SpanReport(tracer, config)
+        self.operations.tracer = tracer
         self.begin: Callable[[OpenCall, Context], Context] = spans.begin
         self._finish_span = spans.finish
         self.count = guarded(pricing.count, "count tokens")

@@ -61,7 +61,7 @@ def summarize(recorder: CallRecorder) -> Summary:
     return Summary(
         calls=sum(each.leaves for each in leaves),
         failed_calls=sum(sum(each.errors.values()) for each in leaves),
-        inputs=sum(each.inputs for each in leaves),
+        inputs=sum(each.embedded for each in leaves),
         tokens=sum(sum(each.tokens.values()) for each in leaves),
         cost_usd=sum(each.picodollars for each in leaves) / PICODOLLARS,
         unpriced_calls=sum(each.unpriced_calls for each in leaves),
@@ -128,7 +128,7 @@ def _provider(provider: str, model: str | None, group: list[Series]) -> dict[str
         "model": model,
         "calls": sum(each.leaves for each in group),
         "errors": _added(each.errors for each in group),
-        "inputs": sum(each.inputs for each in group),
+        "inputs": sum(each.embedded for each in group),
         "tokens": {"reported": 0, "counted": 0, "estimated": 0} | _added(each.tokens for each in group),
         "cost_usd": sum(each.picodollars for each in group) / PICODOLLARS if priced or not unpriced else None,
         "unpriced_tokens": sum(each.unpriced_tokens for each in group),

@@ -58,6 +58,7 @@ class Series:
     __slots__ = (
         "caches",
         "calls",
+        "embedded",
         "errors",
         "inputs",
         "key",
@@ -76,7 +77,8 @@ class Series:
 
     def __init__(self, key: Key) -> None:
         self.key = key
-        self.calls = self.leaves = self.inputs = self.picodollars = self.unpriced_calls = self.unpriced_tokens = 0
+        self.calls = self.leaves = self.inputs = self.embedded = 0
+        self.picodollars = self.unpriced_calls = self.unpriced_tokens = 0
         self.tokens: Counter[str] = Counter()
         self.stage_ns: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
@@ -161,6 +163,8 @@ def outcome(call: EmbeddingCall) -> str:
 
 def _add_leaf(series: Series, call: EmbeddingCall) -> None:
     series.leaves += 1
+    if call.failure is None and call.inputs:
+        series.embedded += call.inputs if call.cache is None else call.cache.misses
     if call.usage is not None:
         series.tokens[call.usage.source] += call.usage.tokens
     if call.work is not None:

@@ -6,6 +6,7 @@ import threading
 import time
 from contextvars import Token
 from types import TracebackType
+from typing import Protocol
 
 from opentelemetry import context
 from opentelemetry.context import Context
@@ -15,6 +16,12 @@ from otel_embed.record import ChatCall, EmbeddingCall
 from otel_embed.report.totals import PICODOLLARS
 
 TRACKED = context.create_key("otel-embed-tracked")
+
+
+class Tracks(Protocol):
+    """Whoever wants to hear of the calls of a block."""
+
+    def add(self, call: EmbeddingCall) -> None: ...
 
 
 class TrackedUsage:
@@ -119,7 +126,7 @@ class track:
 
     def __enter__(self) -> TrackedUsage:
         around = context.get_current()
-        outer: tuple[TrackedUsage, ...] = around.get(TRACKED, ())  # type: ignore[assignment]
+        outer: tuple[Tracks, ...] = around.get(TRACKED, ())  # type: ignore[assignment]
         self._token = context.attach(context.set_value(TRACKED, (*outer, self._usage), around))
         return self._usage
 
@@ -133,7 +140,7 @@ class track:
 
 def tracked(call: OpenCall) -> None:
     """Count a finished call in the blocks it was made in."""
-    usages: tuple[TrackedUsage, ...] = call.context.get(TRACKED, ())  # type: ignore[assignment]
+    usages: tuple[Tracks, ...] = call.context.get(TRACKED, ())  # type: ignore[assignment]
     for usage in usages:
         usage.add(call.record())
 

@@ -10,7 +10,7 @@ from otel_embed.cli.checks.findings import Finding
 from otel_embed.cli.units import plural
 from otel_embed.config import CAPTURE_CONTENT, Config
 from otel_embed.environment_variables import OTEL_EMBED_DISABLED_PROVIDERS, OTEL_EMBED_PRICES
-from otel_embed.gauges import gpu
+from otel_embed.gauges import gpu, stores
 from otel_embed.instrumentor import declared
 from otel_embed.pricing.prices import Prices
 from otel_embed.pricing.tokens import MODELS, locate
@@ -42,7 +42,7 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _unknown_providers(disabled: Collection[str]) -> Iterator[Finding]:
-    known = [*dict.fromkeys(provider.name for provider in declared()), gpu.NAME]
+    known = [*dict.fromkeys(provider.name for provider in declared()), gpu.NAME, stores.NAME]
     for name in sorted(set(disabled).difference(known)):
         said = f"{OTEL_EMBED_DISABLED_PROVIDERS}: otel-embed knows no {name!r}"
         yield Finding("warning", said, f"{_meant(name, known) or ''} It knows {', '.join(known)}.".strip())
