@@ -52,10 +52,6 @@ PROVIDER_LINES = {
     "dashscope 1": ["dashscope<2"],
     "litellm 1.53.1": ["litellm==1.53.1", "openai==1.55.3", "httpx<0.28"],
     "litellm 1.81.0": ["litellm==1.81.0"],
-}
-"""By the name of the test file and the line of the library."""
-
-PROVIDER_LINES = {
     "cohere 5.0.0": ["cohere==5.0.0"],
     "cohere 5.5": ["cohere==5.5.8"],
     "cohere 5.11": ["cohere==5.11.4"],
