@@ -18,7 +18,7 @@ LANGCHAIN_LINES = {
     "0.3.0": ["langchain-core==0.3.0", "langchain==0.3.0", "langchain-openai==0.2.0", "openai<2"],
     "0.3": ["langchain-core<0.4", "langchain<0.4", "langchain-openai<0.4", "openai<3"],
 }
-LANGCHAIN_TESTS = ["tests/test_langchain.py", "tests/test_langchain_failure.py"]
+LANGCHAIN_TESTS = [f"tests/test_langchain{part}.py" for part in ("", "_failure", "_chat", "_cache")]
 TRANSPORT_LINES = {
     "urllib3 1.26": [
         "requests==2.28.2",
@@ -117,10 +117,12 @@ def openai_line(session: nox.Session, line: str) -> None:
 @nox.session
 @nox.parametrize("line", list(LANGCHAIN_LINES))
 def langchain_line(session: nox.Session, line: str) -> None:
-    install(session, *LANGCHAIN_LINES[line], "cloudpickle", "pytest", "trustme")
+    others = ("cloudpickle", "opentelemetry-instrumentation-httpx>=0.51b0", "pytest", "trustme")
+    install(session, *LANGCHAIN_LINES[line], *others)
     install_encoding(session)
-    # langchain-openai 0.2 calls what pydantic has long called deprecated.
-    session.run("pytest", "-W", "ignore:The `dict` method is deprecated", *LANGCHAIN_TESTS, *session.posargs)
+    # langchain-core 0.3.0 and langchain-openai 0.2 call what pydantic has long called deprecated.
+    old = ("-W", "ignore:The `dict` method is deprecated", "-W", "ignore:Accessing the 'model_fields' attribute")
+    session.run("pytest", *old, *LANGCHAIN_TESTS, *session.posargs)
 
 
 @nox.session

@@ -20,8 +20,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "timeline.py": ("otel_embed.record",),
     "provider.py": ("otel_embed.record", "opentelemetry.context"),
     "observe.py": ("otel_embed", "opentelemetry.context", "opentelemetry"),
+    "runs.py": ("otel_embed", "opentelemetry.context", "opentelemetry"),
+    "answers.py": ("otel_embed", "opentelemetry.context", "opentelemetry"),
     "providers": (*CORE, "otel_embed.providers"),
-    "frameworks": (*CORE, "otel_embed.frameworks"),
+    "frameworks": (*CORE, "otel_embed.frameworks", "otel_embed.guard"),
     "transports": (*CORE, "otel_embed.transports", "otel_embed.observe", "otel_embed.exchange", "otel_embed.guard"),
     "pricing": (
         *CORE,

@@ -124,3 +124,19 @@ def test_what_track_costs_says_of_itself_is_what_is_reported_of_it(way: str, run
     assert int(said[0]) == sum(row["calls"] for row in rows)
     assert int(said[1]) == sum(row["tokens"]["reported"] for row in rows)
     assert float(said[2]) == pytest.approx(sum(row["cost_usd"] for row in rows), abs=1e-8)
+
+
+@pytest.mark.parametrize("way", WAYS[1:])
+def test_rag_chat_shows_what_its_readme_promises(way: str, runs: dict[tuple[str, str], Ran]) -> None:
+    ran = runs[way, "rag_chat"]
+    (report,) = ran.reports
+    (chat,), (cache,) = report["chat"], report["answer_caches"]
+    assert (chat["model"], chat["calls"], chat["unpriced_calls"]) == ("gpt-4o-mini", 8, 0)
+    assert (cache["hits"], cache["misses"]) == (6, 4)
+    assert chat["first_token"]["count"] == 4
+    assert {(row["kind"], row["component"]) for row in report["runs"]} >= {
+        ("chain", "answer"), ("chain", "join pages"), ("retriever", "Handbook"),
+    }  # fmt: skip
+    if way == WAYS[1]:
+        for target in (r"TTFT \d[\d.]* m?s", r"\d[\d.]* tokens/s", r"60\.0 % answered"):
+            assert re.search(f"[✓~✗] {target}", ran.err), ran.err

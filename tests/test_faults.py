@@ -16,82 +16,52 @@ from typing import Any
 import openai
 import pytest
 from langchain_classic.embeddings import CacheBackedEmbeddings
+from langchain_core.caches import InMemoryCache
 from langchain_core.embeddings import Embeddings
+from langchain_core.globals import set_llm_cache
+from langchain_core.messages import HumanMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.stores import InMemoryByteStore
-from langchain_openai import OpenAIEmbeddings
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from opentelemetry.context import get_current
 
 import otel_embed
 from conftest import Telemetry
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
-from otel_embed import endpoints, exchange, failure, guard, headers, observe, stages, threads, timeline
-from otel_embed.frameworks import langchain
-from otel_embed.pricing import bill, prices, tokens
+from otel_embed import answers, endpoints, exchange, failure, guard, headers, observe, runs, stages, threads, timeline
+from otel_embed.frameworks import langchain, langchain_handler, langchain_runs
+from otel_embed.pricing import bill, chat, prices, tokens
 from otel_embed.providers import openai as provider
 from otel_embed.report import (
     budget,
+    chat_sums,
+    chat_totals,
     coexist,
+    dimensions,
     exemplars,
     limits,
     log,
     metrics,
     pending,
     recorder,
+    run_recorder,
+    run_spans,
     slowest,
     spans,
     totals,
     track,
 )
 from otel_embed.transports import body, httpx
+from test_langchain_chat import OpenAI, Shelf, Thinking, double, fake
 
 MODULES = [endpoints, exchange, failure, headers, observe, stages, threads, timeline, langchain, bill, prices, tokens,
            provider, budget, coexist, exemplars, limits, log, metrics, pending, recorder, slowest, spans, totals, track,
-           body, httpx]  # fmt: skip
+           body, httpx, answers, runs, langchain_handler, langchain_runs, chat, chat_sums, chat_totals, dimensions,
+           run_recorder, run_spans]  # fmt: skip
 MODEL = "text-embedding-3-small"
 ODD = {"openai-processing-ms": "4.5"}
-TRUSTED = {
-    "the application runs through it, so with the wrappers it is what may not fail": {
-        "_Watched.__iter__", "_Watched.__aiter__", "_Watched.close", "_Watched.aclose", "_Watched.__del__",
-        "_Watched.__getattr__", "_SyncExchange.trace", "_AsyncExchange.trace", "_Carried.__call__",
-        "stage.__enter__", "stage.__exit__", "stage.__init__", "track.__enter__", "track.__exit__", "track.__init__",
-        "TrackedUsage.__init__", "TrackedUsage.end", "TrackedUsage.__repr__", "TrackedUsage.seconds",
-        "TrackedUsage.cost_usd",
-    },
-    "an abstract method": {"_Exchange.trace", "Recorder.save", "Recorder.finish"},
-}  # fmt: skip
-ELSEWHERE = {
-    "runs when otel_embed is switched on": {
-        "_component", "_provider", "CallRecorder.__init__", "CallRecorder.configure", "CallSite.__init__",
-        "StageSite.__init__", "Budget.__init__", "Budget.clear", "Slowest.__init__", "Slowest.clear", "Totals.__init__",
-        "Totals.clear", "PendingInputs.__init__", "RateLimits.__init__", "RateLimits.clear", "MetricReport.__init__",
-        "MetricReport.choose", "MetricReport._observe", "_histogram", "SpanReport.__init__", "LogReport.__init__",
-        "Pricing.__init__", "Pricing.configured", "Prices.__init__", "Prices.load", "Prices._add", "TokenCounter.__init__",
-        "_Send.__init__", "Calibration.__init__", "_parsed", "_row", "_user_rows", "_warning",
-        "_Elsewhere.__init__", "_document", "_day", "_exact", "_quoted",
-        "prices._text",
-    },
-    "runs in a thread of ours, when metrics are collected, or for a command": {
-        "Prices.rows", "Prices.explain", "Prices._plain", "inspect", "locate", "prefetch", "_cache", "_download", "_keep",
-        "TokenCounter._fetched", "TokenCounter._load_later", "TokenCounter._load_guarded", "_Elsewhere._pending",
-        "_Elsewhere._ask", "_from_genai_prices",
-    },
-    "runs in ``summary()``": {"Slowest.calls"},
-    "runs in a forked child": {"PendingInputs.clear", "CallRecorder.start_anew"},
-    "is of transports and providers that have tests of their own": {
-        "OpenExchange.__init__", "OpenExchange.mark", "OpenExchange.answered", "OpenExchange.server", "OpenCall.exchange",
-        "Exchange.__init__", "Pricing._with_media", "Prices.find_media", "_is_quick",
-        "_condensed", "_add_work", "_tell_work",
-    },
-}  # fmt: skip
-REACHED: list[str] = []
-
-
-def broken(*args: Any, **kwargs: Any) -> Any:
-    __import__("test_faults").REACHED.append("")
-    raise RuntimeError("a bug in otel_embed")
-
-
 def functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
     for value in vars(module).values():
         if inspect.isfunction(value) and value.__module__ == module.__name__:
@@ -102,6 +72,57 @@ def functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
                 inner = inner.fget if isinstance(inner, property) else inner
                 if isinstance(inner, FunctionType) and inner.__code__.co_filename == module.__file__:
                     yield inner.__qualname__, inner
+
+
+def functions_of(module: ModuleType, prefix: str) -> list[tuple[str, FunctionType]]:
+    return [(name, function) for name, function in functions(module) if name.startswith(prefix)]
+
+
+TRUSTED = {
+    "the application runs through it, so with the wrappers it is what may not fail": {
+        "_Watched.__iter__", "_Watched.__aiter__", "_Watched.close", "_Watched.aclose", "_Watched.__del__",
+        "_Watched.__getattr__", "_SyncExchange.trace", "_AsyncExchange.trace", "_Carried.__call__",
+        "stage.__enter__", "stage.__exit__", "stage.__init__", "track.__enter__", "track.__exit__", "track.__init__",
+        "TrackedUsage.__init__", "TrackedUsage.end", "TrackedUsage.__repr__", "TrackedUsage.seconds",
+        "TrackedUsage.cost_usd",
+    },
+    "LangChain calls it, and logs what it raises; or it gives the context of a run back": {
+        *(name for name, _ in functions_of(langchain_handler, "_Handler.")), "Runs.end", "Runs.chunk", "OpenRun.leave",
+        "OpenRun._follow", "OpenRun._keep", "_reset",
+    },
+    "an abstract method": {"_Exchange.trace", "Recorder.save", "Recorder.finish", "RunReports.begin", "RunReports.finish"},
+}  # fmt: skip
+ELSEWHERE = {
+    "runs when otel_embed is switched on": {
+        "_component", "_provider", "CallRecorder.__init__", "CallRecorder.configure", "CallSite.__init__",
+        "StageSite.__init__", "Budget.__init__", "Budget.clear", "Slowest.__init__", "Slowest.clear", "Totals.__init__",
+        "Totals.clear", "PendingInputs.__init__", "RateLimits.__init__", "RateLimits.clear", "MetricReport.__init__",
+        "MetricReport.choose", "MetricReport._observe", "histogram", "SpanReport.__init__", "LogReport.__init__",
+        "Pricing.__init__", "Pricing.configured", "Prices.__init__", "Prices.load", "Prices._add", "TokenCounter.__init__",
+        "_Send.__init__", "Calibration.__init__", "parsed", "_row", "_user_rows", "_warning", "Elsewhere.__init__",
+        "read_document", "day", "_exact", "quoted", "named", "register", "_handler", "_handler_class", "Runs.__init__",
+        "RunRecorder.__init__", "RunRecorder.configure", "RunSpans.__init__", "ChatTotals.__init__", "ChatTotals.clear",
+        "AnswerCacheSite.__init__", "ChatPrices.__init__", "ChatPrices.load", "user_rows", "_amount", "Runs.clear",
+    },
+    "runs in a thread of ours, when metrics are collected, or for a command": {
+        "Prices.rows", "Prices.explain", "inspect", "locate", "prefetch", "_cache", "_download", "_keep",
+        "TokenCounter._fetched", "TokenCounter._load_later", "TokenCounter._load_guarded", "Elsewhere._pending",
+        "Elsewhere._ask", "_from_genai_prices", "genai_name",
+    },
+    "runs in ``summary()``": {"Slowest.calls", "ChatTotals.components"},
+    "runs in a forked child": {"PendingInputs.clear", "CallRecorder.start_anew"},
+    "is of what has tests of its own": {
+        "OpenExchange.__init__", "OpenExchange.mark", "OpenExchange.answered", "OpenExchange.server", "OpenCall.exchange",
+        "Exchange.__init__", "Pricing._with_media", "Prices.find_media", "_is_quick",
+        "_condensed", "_add_work", "_tell_work", "Runs._abandon", "langchain_handler._same", "langchain_runs.is_content",
+    },
+}  # fmt: skip
+REACHED: list[str] = []
+
+
+def broken(*args: Any, **kwargs: Any) -> Any:
+    __import__("test_faults").REACHED.append("")
+    raise RuntimeError("a bug in otel_embed")
 
 
 class FansOut(Embeddings):
@@ -146,7 +167,7 @@ def application(server: OpenAIServer) -> list[object]:
             with streamed(input="streamed", **asked) as answer:
                 body = getattr(answer, read)()
                 results.append(b"".join(body) if read == "iter_bytes" else body if read == "read" else seen(lambda: body))
-    return [*results, *framework(server), *asyncio.run(concurrently(server))]
+    return [*results, *framework(server), *chains(server), *asyncio.run(concurrently(server))]
 
 
 def framework(server: OpenAIServer) -> Iterator[object]:
@@ -161,6 +182,31 @@ def framework(server: OpenAIServer) -> Iterator[object]:
     yield own.embed_documents(["four", "five"])
     yield own.embed_query("six")
     own.client.close()
+
+
+def chains(server: OpenAIServer) -> Iterator[object]:
+    """Chat models in chains, with a cache, a stream, a retriever, a failure and a completion model."""
+    model = ChatOpenAI(model="gpt-4o-mini", base_url=server.url, api_key="x", max_retries=0, stream_usage=True)
+    chain = ChatPromptTemplate.from_template("{x} is blue for a reason.\nWhy?") | model | StrOutputParser()
+    set_llm_cache(InMemoryCache())
+    try:
+        with otel_embed.track():
+            both = [chain.invoke({"x": "The sky"}) for _ in range(2)]
+        yield both
+        for _ in range(2):
+            yield fake().generate([[HumanMessage("One?")], [HumanMessage("Two?")]]).generations[0][0].text
+        yield list(chain.stream({"x": "The sea"}))
+        yield asyncio.run(chain.ainvoke({"x": "The moon"}))
+        yield [Shelf().invoke("q"), double.invoke({"number": 2})]
+        completion = OpenAI()
+        for _ in range(2):
+            yield completion.invoke("a")
+        yield completion.generate(["a", "b"]).generations
+        list(Thinking(messages=iter([])).stream("x"))
+        server.script([Fault(status=400)])
+        yield seen(lambda: model.invoke("failing"))
+    finally:
+        set_llm_cache(None)
 
 
 async def concurrently(server: OpenAIServer) -> list[object]:

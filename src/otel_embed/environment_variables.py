@@ -41,5 +41,9 @@ OTEL_EMBED_DISABLED_PROVIDERS = "OTEL_EMBED_DISABLED_PROVIDERS"
 """Names of libraries to leave alone, with commas between them: ``openai,langchain``; ``gpu`` is the GPU metrics.
 Default: none."""
 
+OTEL_EMBED_LANGCHAIN_CHAT = "OTEL_EMBED_LANGCHAIN_CHAT"
+"""LangChain's chains and chat models: ``on``, ``off``, or ``auto`` (default): where another instrumentation of
+LangChain is switched on, spans and the convention's metrics are left to it; tokens, cost and caches are counted."""
+
 OTEL_EMBED_REPORT_DIR = "OTEL_EMBED_REPORT_DIR"
 """A directory into which this process writes its summary as JSON, as ``otel-embed run`` asks for. Default: none."""

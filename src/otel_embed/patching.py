@@ -15,15 +15,17 @@ from typing import Any, Protocol, cast
 
 import wrapt
 
+from otel_embed.answers import AnswerCacheSite
 from otel_embed.guard import Guard
 from otel_embed.loads import LoadRecorder, LoadSite
 from otel_embed.local import LocalCall, LocalStageSite
 from otel_embed.observe import CallSite, Recorder
-from otel_embed.provider import Call, Load, Muted, Provider, Silent, Site, Submit, Target, Timed
+from otel_embed.provider import Cached, Call, Hook, Load, Muted, Provider, Silent, Site, Submit, Target, Timed
+from otel_embed.runs import Runs
 from otel_embed.silence import SilentSite
 from otel_embed.stages import StageSite
 from otel_embed.support import Support, support
-from otel_embed.wrapping import Patch, put
+from otel_embed.wrapping import NOTHING, Patch, put
 
 _logger = logging.getLogger("otel_embed")
 _watched: set[str] = set()
@@ -31,7 +33,9 @@ _installed: list[Patches] = []
 
 
 class FullRecorder(Recorder, LoadRecorder, Protocol):
-    """Where calls and loads go."""
+    """Where calls, loads and runs go."""
+
+    runs: Runs
 
 
 class Patches:
@@ -39,6 +43,7 @@ class Patches:
 
     def __init__(self, recorder: FullRecorder) -> None:
         self._recorder = recorder
+        self._hooks: dict[str, Hook] = {}
         self._undo: list[Callable[[], None]] = []
         self._patches: dict[str, list[tuple[Provider, Patch]]] = {}
         self._supports: dict[str, Support] = {}
@@ -54,6 +59,8 @@ class Patches:
             for target in provider.targets:
                 site, torch = self._site(provider, target), isinstance(target, Timed) and target.torch
                 patch = Patch(target.target, site, getattr(target, "subclasses", False), torch)
+                if isinstance(target, Hook):
+                    self._hooks[target.target] = target
                 patch.versions = target.versions
                 self._patches.setdefault(patch.module, []).append((provider, patch))
         _installed.append(self)
@@ -70,6 +77,10 @@ class Patches:
             return LoadSite(self._recorder, provider.name, target)
         if isinstance(target, Silent):
             return SilentSite()
+        if isinstance(target, Cached):
+            return AnswerCacheSite(self._recorder.runs, target)
+        if isinstance(target, Hook):
+            return NOTHING
         return target if isinstance(target, (Submit, Muted)) else target.site
 
     def bind(self, name: str, module: ModuleType) -> None:
@@ -87,7 +98,10 @@ class Patches:
             self.skipped[patch.target] = "the installed library has no such function"
             _logger.warning("otel_embed cannot observe %s: %s", patch.target, self.skipped[patch.target])
             return
-        if patch.subclasses:
+        hook = self._hooks.get(patch.target)
+        if hook is not None:
+            self._undo.append(hook.register(getattr(owner, name), self._recorder.runs))
+        elif patch.subclasses:
             self._bind_subclasses(cast(type, owner), patch)
         else:
             self._put(owner, name, patch)

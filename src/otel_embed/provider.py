@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextvars import Token
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from otel_embed.record import Batch, Component, Reply, Request, Stage
+from otel_embed.record import Batch, ChatReply, ChatRequest, Component, Reply, Request, Stage
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -153,7 +153,44 @@ class Muted(NamedTuple):
     versions: str = ""
 
 
-Target = Call | Timed | Transport | Submit | Muted | Load | Silent
+class Cached(NamedTuple):
+    """A method of a cache of chat models' answers: it looks one up, or keeps one."""
+
+    target: str
+    found: Callable[[Arguments, Any], FoundAnswer]
+    """Reads (arguments, result)."""
+    writes: bool = False
+    subclasses: bool = True
+    versions: str = ""
+
+
+class FoundAnswer(NamedTuple):
+    """What a lookup in a cache of answers came to."""
+
+    hit: bool
+    prompt: str | None = None
+    """Of a completion model, whose call begins after the lookup, and not at all on a hit."""
+    answer: Any = None
+    """The first cached answer itself, by which the call that returns it is known."""
+    reply: ChatReply | None = None
+    """What the cached answer says of itself."""
+    request: ChatRequest | None = None
+    """For a hit that no call tells of: which model would have been asked."""
+    framework: str = ""
+    name: str = ""
+    """Of that model's class, where it is known."""
+
+
+class Hook(NamedTuple):
+    """A function by which a library takes in those who want to be told of its runs; called once it is imported."""
+
+    target: str
+    register: Callable[[Any, Any], Callable[[], None]]
+    """Takes the function and ``otel_embed.runs.Runs``; returns what undoes it."""
+    versions: str = ""
+
+
+Target = Call | Timed | Transport | Submit | Muted | Load | Silent | Cached | Hook
 
 
 class Provider(NamedTuple):
@@ -169,6 +206,8 @@ class Provider(NamedTuple):
     muted: tuple[Muted, ...] = ()
     loads: tuple[Load, ...] = ()
     silent: tuple[Silent, ...] = ()
+    cached: tuple[Cached, ...] = ()
+    hooks: tuple[Hook, ...] = ()
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -180,4 +219,6 @@ class Provider(NamedTuple):
             *self.muted,
             *self.loads,
             *self.silent,
+            *self.cached,
+            *self.hooks,
         )

@@ -93,7 +93,7 @@ def restored(target: str) -> Patch:
 
 
 def _inert(target: str) -> Patch:
-    patch = Patch(target, _Nothing())
+    patch = Patch(target, NOTHING)
     patch.switch_off()
     return patch
 
@@ -105,6 +105,9 @@ def _nothing(*_: Any) -> None:
 class _Nothing:
     def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         return None
+
+
+NOTHING = _Nothing()
 
 
 def put(owner: Any, name: str, patch: Patch) -> Callable[[], None] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from otel_embed import __version__
+from otel_embed.cli.chat_rows import AnswerCacheTotals, ChatTotals, RunTotals
 from otel_embed.cli.fields import DocumentError, Fields
 from otel_embed.cli.rows import CacheTotals, ComponentTotals, ProviderTotals, Row, Timed, reader
 
@@ -83,12 +84,15 @@ class SlowCall(NamedTuple):
 
 @dataclass
 class Summary:
-    """One or more processes' embedding calls. ``command`` and ``exit_code`` are None where they are not known."""
+    """One or more processes' embedding and chat calls. ``command`` and ``exit_code`` are None where they are not known."""
 
     processes: list[Process] = field(default_factory=list)
     providers: list[ProviderTotals] = field(default_factory=list)
     components: list[ComponentTotals] = field(default_factory=list)
     caches: list[CacheTotals] = field(default_factory=list)
+    chats: list[ChatTotals] = field(default_factory=list)
+    answer_caches: list[AnswerCacheTotals] = field(default_factory=list)
+    runs: list[RunTotals] = field(default_factory=list)
     slowest: list[SlowCall] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
     command: list[str] | None = None
@@ -102,7 +106,7 @@ class Summary:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.providers or self.components)
+        return not (self.providers or self.components or self.chats or self.runs)
 
 
 def load(path: Path) -> Summary:
@@ -130,6 +134,9 @@ def _summary(data: Fields) -> Summary:
         providers=data.rows("providers", reader(ProviderTotals)),
         components=data.rows("components", reader(ComponentTotals)),
         caches=data.rows("caches", reader(CacheTotals)),
+        chats=data.rows("chat", reader(ChatTotals)),
+        answer_caches=data.rows("answer_caches", reader(AnswerCacheTotals)),
+        runs=data.rows("runs", reader(RunTotals)),
         slowest=data.rows("slowest", SlowCall.read),
         dropped=data.counts("dropped"),
         command=data.texts("command") or None,
@@ -146,6 +153,9 @@ def merge(summaries: Sequence[Summary]) -> Summary:
         providers=_added(row for summary in summaries for row in summary.providers),
         components=_added(row for summary in summaries for row in summary.components),
         caches=_added(row for summary in summaries for row in summary.caches),
+        chats=_added(row for summary in summaries for row in summary.chats),
+        answer_caches=_added(row for summary in summaries for row in summary.answer_caches),
+        runs=_added(row for summary in summaries for row in summary.runs),
         slowest=[call for summary in summaries for call in summary.slowest],
     )
     merged.slowest = sorted(merged.slowest, key=lambda call: -call.seconds)[:MOST_SLOWEST]

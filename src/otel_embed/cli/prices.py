@@ -18,6 +18,7 @@ from otel_embed.cli.price_rows import amount, days, origin, table, units
 from otel_embed.cli.terminal import printable, put
 from otel_embed.cli.units import plural
 from otel_embed.environment_variables import OTEL_EMBED_PRICES
+from otel_embed.pricing.chat import user_rows
 from otel_embed.pricing.prices import Price, Prices, inspect
 from otel_embed.record import Unit
 
@@ -107,6 +108,9 @@ def _find(prices: Prices, provider: str, model: str) -> list[Price]:
 def _check(prices: Prices, own: str | None, max_age: int, as_json: bool) -> int:
     old = list(_older(prices, max_age))
     rows, mistakes = inspect(own) if own else (0, [])
+    if own:
+        chat, wrong = user_rows(own)
+        rows, mistakes = rows + len(chat), mistakes + wrong
     if as_json:
         _print({"old": old, "own_file": own, "own_rows": rows, "mistakes": mistakes})
         return 1 if old or mistakes else 0

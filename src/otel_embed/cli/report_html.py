@@ -7,6 +7,8 @@ from datetime import datetime, timezone
 
 from otel_embed import __version__
 from otel_embed.cli import wording
+from otel_embed.cli.chat_figures import chat_figures, judge_chat
+from otel_embed.cli.chat_rows import AnswerCacheTotals, ChatTotals, RunTotals, ranked
 from otel_embed.cli.document import Summary
 from otel_embed.cli.figures import Figures, figures
 from otel_embed.cli.html_plots import LogScale, axis, histogram, linear_axis, waterfall_bar
@@ -14,7 +16,7 @@ from otel_embed.cli.html_style import STYLE
 from otel_embed.cli.markup import Html, el, join
 from otel_embed.cli.palette import look
 from otel_embed.cli.rows import QUANTILES, CacheTotals, Timed, in_order
-from otel_embed.cli.targets import judge
+from otel_embed.cli.targets import Target, judge
 from otel_embed.cli.units import count, dollars, percent, seconds
 from otel_embed.cli.unseen import HEADLINE
 
@@ -46,9 +48,17 @@ def _header(summary: Summary, total: Figures) -> Html:
 
 
 def _sections(summary: Summary, total: Figures) -> Iterator[Html]:
-    yield _tiles(total)
-    yield _targets(total)
-    yield _section("Latency", "milliseconds", _latency_table(summary), *_histograms(summary))
+    chat = chat_figures(summary)
+    if summary.timed or chat is None:
+        yield _tiles(wording.tiles(total))
+    if chat is not None:
+        yield _tiles(wording.chat_tiles(chat))
+    yield _targets(total, [*judge(total), *judge_chat(chat)])
+    yield _section("Chat models", "milliseconds", *_chats(summary))
+    yield _section("Answers from a cache", "", *_answer_caches(summary))
+    yield _section("Components", "slowest on their own first", *_components(summary))
+    if summary.timed:
+        yield _section("Latency", "milliseconds", _latency_table(summary), *_histograms(summary))
     yield _section("Where the time goes", "mean call", *(_stages(row) for row in summary.timed))
     yield _section("Slowest calls", "", *_waterfall(summary))
     yield _section("Cost", "", *_cost(summary, total))
@@ -64,21 +74,39 @@ def _section(title: str, note: str, *content: Html) -> Html:
     return el("section", el("h2", title, el("span", note)), shown) if shown else Html()
 
 
-def _tiles(total: Figures) -> Html:
+def _tiles(said: Sequence[tuple[str, str, str]]) -> Html:
     tiles = [
-        el("div", el("b", value), el("small", label), el("i", note), class_="tile")
-        for value, label, note in wording.tiles(total)
+        el("div", el("b", value), el("small", label), el("i", note), class_="tile") for value, label, note in said
     ]
     return el("div", *tiles, class_="tiles")
 
 
-def _targets(total: Figures) -> Html:
+def _targets(total: Figures, targets: Sequence[Target]) -> Html:
     tiles = [
         el("div", el("b", target.shown), el("i", target.wanted), class_=f"tile target {target.verdict}")
-        for target in judge(total)
+        for target in targets
     ]
     throughput = el("p", " · ".join(wording.throughput(total)), class_="dim")
     return join(el("div", *tiles, class_="tiles targets"), throughput)
+
+
+def _chats(summary: Summary) -> Iterator[Html]:
+    if summary.chats:
+        headers = ["", "calls", "tokens in", "out", "cost", "TTFT p50", "tokens/s p50", "p95", "errors"]
+        rows = [[_name(row), *wording.chat(row), percent(row.error_rate)] for row in summary.chats]
+        yield _table(headers, rows)
+
+
+def _answer_caches(summary: Summary) -> Iterator[Html]:
+    if summary.answer_caches:
+        headers = ["", "hits", "misses", "hit rate", "tokens saved", "saved"]
+        yield _table(headers, [[_name(row), *wording.answer_cache(row)] for row in summary.answer_caches])
+
+
+def _components(summary: Summary) -> Iterator[Html]:
+    if summary.runs:
+        rows = [[_name(row), *wording.component(row)] for row in ranked(summary.runs, summary.chats)]
+        yield _table(["", "runs", "own time", "total", "mean", "p95"], rows)
 
 
 def _latency_table(summary: Summary) -> Html:
@@ -163,7 +191,7 @@ def _troubles(summary: Summary) -> Iterator[Html]:
             yield el("p", _name(row), el("span", f": {' · '.join(said)}"))
 
 
-def _name(row: Timed | CacheTotals) -> Html:
+def _name(row: Timed | CacheTotals | ChatTotals | AnswerCacheTotals | RunTotals) -> Html:
     first, _, second = row.name.partition(" ")
     return el("span", el("span", f"{first} "), second, class_="name")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from otel_embed.cli.chat_figures import chat_figures, judge_chat
+from otel_embed.cli.chat_rows import ChatTotals, ranked
 from otel_embed.cli.document import SCHEMA, Summary
 from otel_embed.cli.figures import Figures, figures
 from otel_embed.cli.rows import latency_to_dict
@@ -24,14 +26,21 @@ def to_dict(summary: Summary) -> dict[str, Any]:
         "ended": max(ended, default=None),
         "elapsed_seconds": summary.elapsed_seconds,
         "totals": _totals(total),
-        "targets": [target._asdict() for target in judge(total)],
+        "targets": [target._asdict() for target in [*judge(total), *judge_chat(chat_figures(summary))]],
         "providers": [row.to_dict() | {"error_rate": row.error_rate} for row in summary.providers],
         "components": [row.to_dict() | {"error_rate": row.error_rate} for row in summary.components],
         "caches": [row.to_dict() | {"hit_rate": row.hit_rate} for row in summary.caches],
+        "chat": [_chat(row) for row in summary.chats],
+        "answer_caches": [row.to_dict() | {"hit_rate": row.hit_rate} for row in summary.answer_caches],
+        "runs": [row.to_dict() for row in ranked(summary.runs, [])],
         "slowest": [call.to_dict() for call in summary.slowest],
         "dropped": summary.dropped,
         "processes": [process._asdict() for process in summary.processes],
     }
+
+
+def _chat(row: ChatTotals) -> dict[str, Any]:
+    return row.to_dict() | {"error_rate": row.error_rate}
 
 
 def _totals(total: Figures) -> dict[str, Any]:

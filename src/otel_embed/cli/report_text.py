@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 from typing import NamedTuple, TextIO
 
@@ -11,10 +11,12 @@ from rich.padding import Padding
 from rich.text import Text
 
 from otel_embed.cli import wording
+from otel_embed.cli.chat_figures import chat_figures, judge_chat
+from otel_embed.cli.chat_rows import ranked
 from otel_embed.cli.document import SlowCall, Summary
 from otel_embed.cli.figures import Figures, figures
 from otel_embed.cli.rows import Timed, in_order
-from otel_embed.cli.targets import judge
+from otel_embed.cli.targets import Target, judge
 from otel_embed.cli.terminal import console, printable, put
 from otel_embed.cli.text_bars import key, share_bar, span_bar
 from otel_embed.cli.text_layout import beside, fit, fit_parts, flow, name, table
@@ -24,6 +26,7 @@ WIDEST, NARROWEST = 100, 60
 SLOWEST = 5
 TILES = (11, 15, 18, 17, 17)
 PROVIDER_BARS, COMPONENT_BARS = 2, 1
+COMPONENTS, TARGETS_A_LINE = 12, 4
 MARKS = {"good": ("✓", "green"), "fair": ("~", "yellow"), "bad": ("✗", "red"), "unjudged": ("·", "dim")}
 
 
@@ -48,8 +51,15 @@ def report(summary: Summary, printer: Console) -> Padding:
 def _sections(summary: Summary, paper: Paper) -> Iterator[Text]:
     total = figures(summary)
     yield from _heading(summary, total, paper)
-    yield from _tiles(total)
-    yield from _targets(total, paper)
+    chat = chat_figures(summary)
+    if summary.timed or chat is None:
+        yield from _tiles(wording.tiles(total))
+    if chat is not None:
+        yield from _tiles(wording.chat_tiles(chat))
+    yield from _targets(total, [*judge(total), *judge_chat(chat)], paper)
+    yield from _section("Chat models", "milliseconds", _chats(summary, paper), paper)
+    yield from _section("Answers from a cache", "", _answer_caches(summary, paper), paper)
+    yield from _section("Components", "slowest on their own first", _components(summary, paper), paper)
     yield from _section("Latency", "milliseconds", _latency(summary, paper), paper)
     yield from _section("Where the time goes", "mean call", _stages(summary, paper), paper)
     yield from _section("Slowest calls", "", _slowest(summary.slowest[:SLOWEST], paper), paper)
@@ -78,27 +88,45 @@ def _heading(summary: Summary, total: Figures, paper: Paper) -> Iterator[Text]:
     yield Text("─" * paper.width, style="dim")
 
 
-def _tiles(total: Figures) -> Iterator[Text]:
-    tiles = list(zip(TILES, wording.tiles(total)))
+def _tiles(said: Sequence[tuple[str, str, str]]) -> Iterator[Text]:
+    tiles = list(zip(TILES, said))
     for row, style in enumerate(("bold cyan", "", "dim")):
         yield Text("".join(fit(said[row], width - 1).ljust(width) for width, said in tiles), style=style)
 
 
-def _targets(total: Figures, paper: Paper) -> Iterator[Text]:
-    targets = judge(total)
-    if not targets:
-        return
-    upper, lower = Text(), Text(style="dim")
-    for target in targets:
-        mark, style = MARKS[target.verdict]
-        upper.append(f"{mark} ", style=style).append(target.shown.ljust(17), style=f"bold {style}")
-        lower.append(f"  {target.wanted}".ljust(19))
-    yield from (Text(), upper, lower, Text())
-    yield Text(fit_parts(wording.throughput(total), paper.width))
+def _targets(total: Figures, targets: Sequence[Target], paper: Paper) -> Iterator[Text]:
+    for first in range(0, len(targets), TARGETS_A_LINE):
+        upper, lower = Text(), Text(style="dim")
+        for target in targets[first : first + TARGETS_A_LINE]:
+            mark, style = MARKS[target.verdict]
+            upper.append(f"{mark} ", style=style).append(target.shown.ljust(17), style=f"bold {style}")
+            lower.append(f"  {target.wanted}".ljust(19))
+        yield from (Text(), upper, lower)
+    if targets and (throughput := wording.throughput(total)):
+        yield from (Text(), Text(fit_parts(throughput, paper.width)))
+
+
+def _chats(summary: Summary, paper: Paper) -> list[Text]:
+    rows = [(row.name, wording.chat(row)) for row in summary.chats]
+    return table(["calls", "in", "out", "cost", "TTFT", "tok/s", "p95"], rows, paper.width) if rows else []
+
+
+def _answer_caches(summary: Summary, paper: Paper) -> list[Text]:
+    rows = [(row.name, wording.answer_cache(row)) for row in summary.answer_caches]
+    return table(["hits", "misses", "hit rate", "tokens saved", "saved"], rows, paper.width) if rows else []
+
+
+def _components(summary: Summary, paper: Paper) -> list[Text]:
+    if not summary.runs:
+        return []
+    rows = [(row.name, wording.component(row)) for row in ranked(summary.runs, summary.chats)[:COMPONENTS]]
+    return table(["runs", "own", "total", "mean", "p95"], rows, paper.width)
 
 
 def _latency(summary: Summary, paper: Paper) -> list[Text]:
     rows = [(row.name, wording.latency(row)) for row in summary.timed]
+    if not rows:
+        return []
     return table(["calls", "avg", "p50", "p95", "p99", "min", "max"], rows, paper.width)
 
 

@@ -168,6 +168,7 @@ _READERS: dict[Any, Callable[[Fields, str], Any]] = {
     str: lambda data, key: data.text(key) or f"unknown {key}",
     bool: Fields.flag,
     int: Fields.count,
+    float: lambda data, key: data.number(key) or 0.0,
     float | None: Fields.number,
     dict[str, int]: Fields.counts,
     dict[str, float]: Fields.numbers,

@@ -59,7 +59,7 @@ def _cache(total: Figures) -> Target | None:
 
 
 def _throughput(total: Figures) -> Target | None:
-    if total.texts_per_second is None:
+    if total.texts_per_second is None or not total.texts:
         return None
     per_minute = total.texts_per_second * 60
     verdict: Verdict = "good" if per_minute >= TEXTS_PER_MINUTE else "bad"

@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Mapping
 from pathlib import PurePath
 
+from otel_embed.cli.chat_figures import ChatFigures
+from otel_embed.cli.chat_rows import AnswerCacheTotals, ChatTotals, RunTotals
 from otel_embed.cli.document import SlowCall, Summary
 from otel_embed.cli.figures import CacheFigures, Figures
 from otel_embed.cli.rows import QUANTILES, CacheTotals, ProviderTotals, Timed
@@ -42,6 +44,37 @@ def tiles(total: Figures) -> list[tuple[str, str, str]]:
         (cost(total.cost_usd, total.unpriced_calls), "spent", per_text(total)),
         (seconds(total.wall_seconds), "wall", f"{seconds(total.busy_seconds)} embedding"),
     ]
+
+
+def chat_tiles(total: ChatFigures) -> list[tuple[str, str, str]]:
+    """The headline of chat models: value, what it is, and a remark."""
+    cached = f"{percent(total.hit_rate)} cached" if total.hit_rate is not None else ""
+    saved = f"{dollars(total.saved_usd)} saved" if total.saved_usd else ""
+    return [
+        (count(total.calls), "chats", f"{count(total.failed)} failed" if total.failed else ""),
+        (short_count(total.input_tokens), "tokens in", cached),
+        (short_count(total.output_tokens), "tokens out", ""),
+        (cost(total.cost_usd, total.unpriced_calls), "spent on chat", saved),
+        (seconds(total.first_token.quantile(0.5)), "to first token", ""),
+    ]
+
+
+def chat(row: ChatTotals) -> list[str]:
+    """Calls, tokens in and out, cost, p50 of the time to the first token and of the tokens a second, p95 of the call."""
+    first, speed = row.first_token.quantile(0.5), row.output_rate.quantile(0.5)
+    said = [count(row.calls), count(row.input_tokens), count(row.output_tokens), cost(row.cost_usd, row.unpriced_calls)]
+    return [*said, milliseconds(first), rate(speed), milliseconds(row.latency.quantile(0.95))]
+
+
+def answer_cache(row: AnswerCacheTotals) -> list[str]:
+    said = [count(row.hits), count(row.misses), percent(row.hit_rate), count(row.saved_tokens)]
+    return [*said, "price unknown" if row.saved_usd is None else dollars(row.saved_usd)]
+
+
+def component(row: RunTotals) -> list[str]:
+    """Runs, the time of their own, all their time, mean and p95."""
+    times = (row.own_seconds, row.latency.sum, row.latency.avg, row.latency.quantile(0.95))
+    return [count(row.calls), *map(seconds, times)]
 
 
 def latency(row: Timed) -> list[str]:
@@ -91,7 +124,7 @@ def token_source(counts: Mapping[str, int]) -> str:
 
 def throughput(total: Figures) -> list[str]:
     """Per second and per minute, over the time in which embedding was going on."""
-    if total.texts_per_second is None:
+    if total.texts_per_second is None or not (total.texts or total.calls):
         return []
     parts = [
         f"{rate(total.texts_per_second)} texts/s",

@@ -11,9 +11,12 @@ class Bill(NamedTuple):
     requests: int = 0
     inputs: int = 0
     tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    """How many of ``tokens`` were read from the provider's cache."""
 
     def plus(self, other: Bill) -> Bill:
-        return Bill(self.requests + other.requests, self.inputs + other.inputs, self.tokens + other.tokens)
+        return Bill(*[mine + theirs for mine, theirs in zip(self, other)])
 
 
 class Ledger:

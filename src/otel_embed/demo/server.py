@@ -1,7 +1,8 @@
-"""A small OpenAI-compatible embeddings server on loopback, standard library only.
+"""A small OpenAI-compatible server on loopback, standard library only.
 
-It answers ``POST .../embeddings`` with vectors by which similar texts are found, counts tokens by a simple rule
-(token ids: their number; text: its words and punctuation marks) and keeps a ledger of what it would bill.
+It answers ``POST .../chat/completions`` with sentences of the prompt, and ``POST .../embeddings`` with vectors by which
+similar texts are found, counts tokens by a simple rule (token ids: their number; text: its words and punctuation marks)
+and keeps a ledger of what it would bill.
 ``python -m otel_embed.demo.server --help`` says how to run it alone.
 """
 
@@ -18,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar, NamedTuple
 
-from otel_embed.demo import wire
+from otel_embed.demo import chat, wire
 from otel_embed.demo.ledger import Allowance, Bill, Ledger
 from otel_embed.demo.loopback import LoopbackHandler, LoopbackServer
 from otel_embed.demo.vectors import embed, tokenize
@@ -51,6 +52,8 @@ class Answer(NamedTuple):
     model: str | None = None
     bill: Bill | None = None
     """What to charge once the answer is delivered."""
+    parts: Sequence[bytes] = ()
+    """The body in pieces that are sent one after another."""
 
 
 class EmbeddingHandler(LoopbackHandler):
@@ -68,6 +71,11 @@ class EmbeddingHandler(LoopbackHandler):
             return
         # Before the bytes: whoever has the whole answer finds the ledger complete.
         self.charge(answer)
+        for part in answer.parts[:-1] if answer.body == last else ():
+            self.wfile.write(part)
+            self.wfile.flush()
+            self.server.closing.wait(self.server.writing.per_token)
+            last = last[len(part) :]
         self.wfile.write(last)
         self.wfile.flush()
 
@@ -88,9 +96,16 @@ class EmbeddingServer(LoopbackServer):
         latency: Latency | None = None,
         rate_limit: RateLimit | None = None,
         deployments: Mapping[str, str] | None = None,
+        writing: Latency | None = None,
     ) -> None:
-        """``deployments`` names the model behind an Azure deployment; any other name is the model's own."""
+        """``deployments`` names the model behind an Azure deployment; any other name is the model's own.
+
+        ``writing`` is how long a chat model takes: ``base`` to its first token, ``per_token`` for each further one.
+        """
         self.latency = latency or Latency()
+        self.writing = writing or Latency()
+        self.cached_tokens = 0
+        """How many tokens of a chat's prompt are said to come from the provider's cache."""
         self.rate_limit = rate_limit
         self.deployments = deployments or {}
         self.billed = Ledger()
@@ -111,7 +126,8 @@ class EmbeddingServer(LoopbackServer):
         try:
             if refusal:
                 raise refusal
-            answer = self._embeddings(path, raw, started)
+            is_chat = path.partition("?")[0].endswith(chat.PATH)
+            answer = self._chat(raw) if is_chat else self._embeddings(path, raw, started)
         except wire.Refusal as refused:
             answer = Answer(refused.status, refused.headers, refused.body)
         return answer._replace(headers={**self._headers(answer, started), **answer.headers})
@@ -126,6 +142,19 @@ class EmbeddingServer(LoopbackServer):
         body = wire.response(request, [embed(tokens, request.dimensions) for tokens in texts], total)
         self.closing.wait(self.latency.seconds(total, self._random) - (time.perf_counter() - started))
         return Answer(200, {"openai-model": request.model}, body, request.model, Bill(1, len(texts), total))
+
+    def _chat(self, raw: bytes) -> Answer:
+        request = chat.parse(raw)
+        self._limit_rate(request.model)
+        answer = chat.complete(request, self.cached_tokens)
+        written = answer.completion_tokens * request.choices
+        bill = Bill(1, 1, answer.prompt_tokens, written, answer.cached_tokens)
+        if request.streamed:
+            self.closing.wait(self.writing.base)
+            parts = chat.events(request, answer)
+            return Answer(200, {"content-type": "text/event-stream"}, b"".join(parts), request.model, bill, parts)
+        self.closing.wait(self.writing.base + self.writing.per_token * written)
+        return Answer(200, {}, chat.response(request, answer), request.model, bill)
 
     def _limit_rate(self, model: str) -> None:
         with self._lock:
@@ -154,7 +183,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.stop_with_stdin:
         # The parent decides when to stop, also after a Ctrl-C that both of them get.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    server = EmbeddingServer(port=options.port, latency=latency, rate_limit=rate_limit)
+    writing = Latency(options.first_token_ms / 1e3, options.token_ms / 1e3)
+    server = EmbeddingServer(port=options.port, latency=latency, rate_limit=rate_limit, writing=writing)
     with suppress(KeyboardInterrupt), server:
         print(server.url, flush=True)
         if options.stop_with_stdin:
@@ -174,6 +204,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the jitter")
     parser.add_argument("--limit-every", type=int, default=0, metavar="N", help="answer each N-th request with 429")
     parser.add_argument("--retry-after-ms", type=float, default=250, help="the patience that a 429 asks for")
+    parser.add_argument("--first-token-ms", type=float, default=0, help="time to a chat answer's first token")
+    parser.add_argument("--token-ms", type=float, default=0, help="time to each further one")
     parser.add_argument("--stop-with-stdin", action="store_true", help="stop when standard input ends")
     return parser
 

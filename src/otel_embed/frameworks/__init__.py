@@ -1,4 +1,4 @@
-"""Every framework whose embedders and caches otel_embed knows."""
+"""Every framework whose embedders, caches and chains otel_embed knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LangChain embedders, the application's own included, and the cache that can stand before them."""
+"""LangChain embedders, the application's own included, and the cache that can stand before them; and its chains."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from otel_embed.endpoints import provider_of
+from otel_embed.frameworks.langchain_chat import CACHED, HOOKS
 from otel_embed.provider import Arguments, Call, Lookup, Provider, Timed
 from otel_embed.reading import dimensions, first
 from otel_embed.record import Component, Reply, Request
@@ -109,6 +110,8 @@ CORE = Provider(
         Timed(f"{_STORE}.mset", "cache_write", subclasses=True),
         Timed(f"{_STORE}.amset", "cache_write", subclasses=True),
     ),
+    cached=CACHED,
+    hooks=HOOKS,
 )
 OPENAI = Provider(
     name="langchain",

@@ -7,6 +7,7 @@ from math import ceil
 
 from otel_embed.config import Config
 from otel_embed.observe import OpenCall
+from otel_embed.pricing.chat import ChatPrices
 from otel_embed.pricing.prices import Price, Prices
 from otel_embed.pricing.tokens import Calibration, TokenCounter
 from otel_embed.provider import Lookup
@@ -23,8 +24,9 @@ Media = tuple[tuple[Unit, float], ...]
 class Pricing:
     """Reported usage first, counted tokens else, an estimate else; never a price that is not known."""
 
-    def __init__(self, prices: Prices, counter: TokenCounter) -> None:
+    def __init__(self, prices: Prices, counter: TokenCounter, chat: ChatPrices | None = None) -> None:
         self._prices = prices
+        self.chat = ChatPrices((), prices) if chat is None else chat
         self._counter = counter
         self._priced: dict[_Biller, Price] = {}
         self._calibration = Calibration()
@@ -33,7 +35,8 @@ class Pricing:
     @classmethod
     def configured(cls, config: Config, warn: Callable[[str], None]) -> Pricing:
         counter = TokenCounter(config.token_counting, fetch=config.token_fetch, timeout=config.token_fetch_timeout)
-        return cls(Prices.load(config.prices, warn, extra=True), counter)
+        prices = Prices.load(config.prices, warn, extra=True)
+        return cls(prices, counter, ChatPrices.load(config.prices, warn, prices, extra=True))
 
     def count(self, request: Request) -> Usage | None:
         """The tokens of inputs whose provider does not report them; None where they are not to be counted."""

@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal
 from importlib import import_module
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from otel_embed.environment_variables import OTEL_EMBED_PRICES
 from otel_embed.guard import Guard
@@ -21,6 +21,7 @@ from otel_embed.pricing import import_aside
 from otel_embed.record import CostSource, Unit
 
 _TEXT: tuple[Unit, ...] = ("tokens", "characters")
+P = TypeVar("P")
 
 
 class Price(NamedTuple):
@@ -88,7 +89,7 @@ class Prices:
         for row in rows:
             self._add(row)
         self._found: dict[tuple[str, tuple[str | None, ...]], Price | None] = {}
-        self._elsewhere = _Elsewhere() if extra else None
+        self._elsewhere = Elsewhere(_from_genai_prices) if extra else None
 
     @classmethod
     def load(cls, override: str | None, warn: Callable[[str], None], *, extra: bool = False) -> Prices:
@@ -96,7 +97,7 @@ class Prices:
 
         What is wrong with the file is said in one call of ``warn``; its other rows are used. Takes 3 to 10 ms.
         """
-        table = _parsed(pkgutil.get_data(__package__, "prices.toml") or b"")
+        table = parsed(pkgutil.get_data(__package__, "prices.toml") or b"")
         spellings = {other: name for name, others in table["providers"].items() for other in others}
         rows = [_row(entry, "table") for entry in table["price"]]
         if override:
@@ -125,7 +126,7 @@ class Prices:
     def rows(self, provider: str | None = None) -> tuple[Row, ...]:
         """Every row in force, of one provider or of all, by provider and model."""
         rows = sorted(set(self._rows.values()))
-        return tuple(row for row in rows if provider is None or row.provider == self._provider(provider))
+        return tuple(row for row in rows if provider is None or row.provider == self.provider(provider))
 
     def explain(self, provider: str, model: str) -> str:
         """One sentence: the price and where it comes from, or why there is none."""
@@ -147,7 +148,7 @@ class Prices:
         It takes over their names, as an answer may name the model otherwise than the request, and what they know of
         units that it does not price.
         """
-        provider = self._provider(row.provider)
+        provider = self.provider(row.provider)
         replaced = {old for name in row.names if (old := self._rows.get((provider, name))) is not None}
         units = {price.unit for price in row.prices}
         units |= set(_TEXT) if units & set(_TEXT) else set()
@@ -161,7 +162,7 @@ class Prices:
         price = self._priced(_TEXT, provider, models)
         settled = True
         if price is None and self._elsewhere is not None and isinstance(provider, str):
-            price, settled = self._elsewhere.find(self._provider(provider), models)
+            price, settled = self._elsewhere.find(self.provider(provider), models)
         if settled:
             if len(self._found) >= _REMEMBERED:
                 self._found.clear()
@@ -171,27 +172,27 @@ class Prices:
     def _priced(self, units: tuple[Unit, ...], provider: str, models: tuple[str | None, ...]) -> Price | None:
         if not isinstance(provider, str):
             return None
-        name = self._provider(provider)
+        name = self.provider(provider)
         for model in models:
             if not isinstance(model, str):
                 continue
-            row = self._rows.get((name, model.strip().lower())) or self._rows.get((name, self._plain(name, model)))
+            row = self._rows.get((name, model.strip().lower())) or self._rows.get((name, self.plain(name, model)))
             price = next((price for price in row.prices if price.unit in units), None) if row else None
             if price is not None:
                 return price
         return None
 
-    def _provider(self, name: str) -> str:
+    def provider(self, name: str) -> str:
         name = name.strip().lower()
         return self._spellings.get(name, name)
 
-    def _plain(self, provider: str, model: str) -> str:
+    def plain(self, provider: str, model: str) -> str:
         """The model's name without what a client, a router or a cloud puts in front of it."""
         name = model.strip().lower()
         for path in ("foundation-model/", "inference-profile/", "models/"):
             name = name.rpartition(path)[2]
         head, slash, rest = name.partition("/")
-        if slash and self._provider(head) == provider:
+        if slash and self.provider(head) == provider:
             name = rest
         region, _, rest = name.partition(".")
         return rest if provider == "aws.bedrock" and region in _BEDROCK_REGIONS else name
@@ -200,7 +201,7 @@ class Prices:
 _BEDROCK_REGIONS = {"af", "ap", "apac", "au", "ca", "eu", "global", "jp", "me", "sa", "us"}
 
 
-class _Refused(ValueError):
+class Refused(ValueError):
     """What is wrong with a row or a file, and what is allowed."""
 
 
@@ -213,12 +214,12 @@ def inspect(path: str) -> tuple[int, list[str]]:
 def _user_rows(path: str) -> tuple[list[Row], list[str]]:
     """The good rows of a file, and what is wrong with the rest of it."""
     try:
-        document = _document(path)
+        document = read_document(path)
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return [], [reason or type(error).__name__]
     entries = document.pop("price", [])
-    problems = [f"unknown key {_quoted(key)}" for key in document]
+    problems = [f"unknown key {quoted(key)}" for key in document if key != "chat"]
     rows = []
     for number, entry in enumerate(entries if isinstance(entries, list) else [entries], 1):
         try:
@@ -228,17 +229,17 @@ def _user_rows(path: str) -> tuple[list[Row], list[str]]:
     return rows, problems
 
 
-def _document(path: str) -> dict[str, Any]:
+def read_document(path: str) -> dict[str, Any]:
     if not os.path.isfile(path):  # reading a device or a pipe could last for ever
-        raise _Refused("it is not a file" if os.path.exists(path) else "there is no such file")
+        raise Refused("it is not a file" if os.path.exists(path) else "there is no such file")
     with open(path, "rb") as file:
         data = file.read(_FILE_LIMIT + 1)
     if len(data) > _FILE_LIMIT:
-        raise _Refused(f"it is larger than {_FILE_LIMIT:,} bytes")
-    return _parsed(data)
+        raise Refused(f"it is larger than {_FILE_LIMIT:,} bytes")
+    return parsed(data)
 
 
-def _parsed(data: bytes) -> dict[str, Any]:
+def parsed(data: bytes) -> dict[str, Any]:
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     document: dict[str, Any] = toml.loads(data.decode("utf-8-sig"), parse_float=Decimal)
     return document
@@ -246,54 +247,54 @@ def _parsed(data: bytes) -> dict[str, Any]:
 
 def _row(entry: Any, source: CostSource) -> Row:
     if not isinstance(entry, dict):
-        raise _Refused(f"{_quoted(entry)} is no row")
+        raise Refused(f"{quoted(entry)} is no row")
     unknown = [key for key in entry if key not in _FIELDS]
     if unknown:
-        raise _Refused(f"unknown key {_quoted(unknown[0])}")
+        raise Refused(f"unknown key {quoted(unknown[0])}")
     aliases = entry.get("aliases", [])
     if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
-        raise _Refused(f"aliases is {_quoted(aliases)}, not a list of names")
-    provider, model = _text(entry, "provider"), _text(entry, "model")
-    url, checked = _text(entry, "source", ""), _day(entry.get("checked"))
+        raise Refused(f"aliases is {quoted(aliases)}, not a list of names")
+    provider, model = named(entry, "provider"), named(entry, "model")
+    url, checked = named(entry, "source", ""), day(entry.get("checked"))
     prices = tuple(
         Price(_exact(key, entry[key]), field.unit, source, url, checked)
         for key, field in _PRICES.items()
         if key in entry
     )
     if not prices:
-        raise _Refused(f"{_quoted(model)} has no price")
+        raise Refused(f"{quoted(model)} has no price")
     return Row(provider, model, tuple(aliases), prices)
 
 
-def _text(entry: dict[str, Any], key: str, default: str | None = None) -> str:
+def named(entry: dict[str, Any], key: str, default: str | None = None) -> str:
     value = entry.get(key, default)
     if not isinstance(value, str) or not (value.strip() or default == ""):
-        raise _Refused(f"{key} is missing" if value is None else f"{key} is {_quoted(value)}, not a name")
+        raise Refused(f"{key} is missing" if value is None else f"{key} is {quoted(value)}, not a name")
     return value.strip()
 
 
-def _day(value: Any) -> str:
+def day(value: Any) -> str:
     try:
         return "" if value is None else date.fromisoformat(str(value)).isoformat()
     except ValueError:
-        raise _Refused(f"checked is {_quoted(value)}, not a date such as 2026-11-24") from None
+        raise Refused(f"checked is {quoted(value)}, not a date such as 2026-11-24") from None
 
 
 def _exact(key: str, value: Any) -> float:
     """Dollars for a million units; a value that is not a whole number of picodollars a unit is refused."""
     _, scale, limit = _PRICES[key]
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
-        raise _Refused(f"{key} is {_quoted(value)}, not a number")
+        raise Refused(f"{key} is {quoted(value)}, not a number")
     amount = Decimal(value)
     if not (amount.is_finite() and 0 <= amount <= limit):
-        raise _Refused(f"{key} is {_quoted(value)}; it must be from 0 to {limit}")
+        raise Refused(f"{key} is {quoted(value)}; it must be from 0 to {limit}")
     smallest = Decimal(1) / (1_000_000 * scale)
     if amount != amount.quantize(smallest):
-        raise _Refused(f"{key} is {_quoted(value)}; it must be a multiple of {smallest:f}")
+        raise Refused(f"{key} is {quoted(value)}; it must be a multiple of {smallest:f}")
     return float(amount * scale)
 
 
-def _quoted(value: Any) -> str:
+def quoted(value: Any) -> str:
     text = str(value) if isinstance(value, Decimal) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -303,19 +304,20 @@ def _warning(path: str, problems: list[str]) -> str:
     return f"{OTEL_EMBED_PRICES}: {path}: {'; '.join(problems[:3])}{more}. {_FORM} All other prices are used."
 
 
-class _Elsewhere:
+class Elsewhere(Generic[P]):
     """Prices of genai-prices, for models that no row knows.
 
     Importing that library takes a third of a second and 84 MB, so each model is looked up once, on a thread of its own,
     and its price is used from then on.
     """
 
-    def __init__(self) -> None:
-        self._answers: dict[tuple[str, str], Price | None] = {}
+    def __init__(self, ask: Callable[[str, str], P | None]) -> None:
+        self._look_up = ask
+        self._answers: dict[tuple[str, str], P | None] = {}
         self._asked: set[tuple[str, str]] = set()
         self._process = os.getpid()
 
-    def find(self, provider: str, models: tuple[str | None, ...]) -> tuple[Price | None, bool]:
+    def find(self, provider: str, models: tuple[str | None, ...]) -> tuple[P | None, bool]:
         """The price, and whether that is the last word on it."""
         if self._process != os.getpid():  # a forked child has none of its parent's threads
             self._process, self._asked = os.getpid(), set(self._answers)
@@ -343,7 +345,7 @@ class _Elsewhere:
     def _ask(self, provider: str, model: str) -> None:
         price = None
         with Guard("look up a price in genai-prices"):
-            price = _from_genai_prices(provider, model)
+            price = self._look_up(provider, model)
         self._answers[provider, model] = price
 
 
@@ -358,8 +360,13 @@ _GENAI_PRICES = {
 """Our names of providers in the library's, where they differ."""
 
 
+def genai_name(provider: str) -> str:
+    """Our name of a provider in that library's words."""
+    return _GENAI_PRICES.get(provider, provider)
+
+
 def _from_genai_prices(provider: str, model: str) -> Price | None:
-    name = _GENAI_PRICES.get(provider, provider)
+    name = genai_name(provider)
     try:
         library: Any = import_aside("genai_prices")
         answer = library.calc_price(library.Usage(input_tokens=1_000_000), model, provider_id=name)
@@ -370,7 +377,7 @@ def _from_genai_prices(provider: str, model: str) -> Price | None:
         return None
     try:
         usd = _exact("usd_per_million_tokens", answer.input_price)
-    except _Refused:
+    except Refused:
         return None
     version = getattr(library, "__version__", "")
     return Price(usd, "tokens", "table", "https://github.com/pydantic/genai-prices", f"genai-prices {version}".strip())

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 
-from otel_embed.record import EmbeddingCall
+from otel_embed.record import ChatCall, EmbeddingCall
 from otel_embed.report.totals import PICODOLLARS
 
 _logger = logging.getLogger("otel_embed.budget")
@@ -27,7 +27,7 @@ class Budget:
         self._picodollars = 0
         self._warned = 0
 
-    def spend(self, call: EmbeddingCall) -> None:
+    def spend(self, call: EmbeddingCall | ChatCall) -> None:
         """Count the cost of a call on the day on which it ended."""
         if self.limit is None or call.cost is None:
             return

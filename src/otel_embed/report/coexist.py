@@ -22,3 +22,32 @@ def marks() -> dict[str, Any]:
         return _FOR_OPENLLMETRY
     data = getattr(sys.modules[_MARKING_MODULE], "EmbeddingData", None)
     return _FOR_OPENLLMETRY if data is None else {**_FOR_OPENLLMETRY, MARK: data()}
+
+
+CHAT_MARK = "opentelemetry.genai.client.inference.context"
+_CHAT_MARKING_MODULE = "opentelemetry.util.genai._inference_invocation"
+_OTHERS = {
+    "opentelemetry.instrumentation.genai.langchain": ("LangChainInstrumentor", True),
+    "openinference.instrumentation.langchain": ("LangChainInstrumentor", False),
+    "opentelemetry.instrumentation.langchain": ("LangchainInstrumentor", True),
+}
+"""Who else reports LangChain's chat models: module, class, and whether it has the convention's metrics too."""
+
+
+def chat_marks() -> dict[str, Any]:
+    """What to put in the context of a chat call, so that an instrumentation of its client does not report it again."""
+    if _CHAT_MARKING_MODULE not in sys.modules:
+        return _FOR_OPENLLMETRY
+    data = getattr(sys.modules[_CHAT_MARKING_MODULE], "InferenceData", None)
+    return _FOR_OPENLLMETRY if data is None else {**_FOR_OPENLLMETRY, CHAT_MARK: data()}
+
+
+def others_on_langchain() -> tuple[bool, bool]:
+    """Whether another instrumentation of LangChain makes spans; whether one has the convention's metrics."""
+    on = [measures for module, (name, measures) in _OTHERS.items() if _is_on(sys.modules.get(module), name)]
+    return bool(on), any(on)
+
+
+def _is_on(module: Any, name: str) -> bool:
+    instance = getattr(getattr(module, name, None), "_instance", None)
+    return bool(getattr(instance, "_is_instrumented_by_opentelemetry", False))

@@ -51,7 +51,7 @@ class ReportFiles:
             return  # whoever asked for the file is gone: this process outlived it
         with _WRITING, self._lock:
             self._recorder.settle()
-            calls = sum(series.calls for series in self._recorder.totals.series())
+            calls = sum(series.calls for series in self._recorder.totals.series()) + self._recorder.chat.count
             if calls != self._written:
                 summary.write(self._recorder, self._directory, self._name)
                 self._written = calls

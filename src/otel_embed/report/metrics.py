@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
@@ -16,8 +17,10 @@ from opentelemetry.util.types import AttributeValue
 from otel_embed import guard
 from otel_embed.config import Semconv
 from otel_embed.record import EmbeddingCall
-from otel_embed.report import names
+from otel_embed.report import chat_sums, names
 from otel_embed.report.budget import Budget
+from otel_embed.report.chat_totals import ChatTotals
+from otel_embed.report.dimensions import Sums, of_model, semconv
 from otel_embed.report.instruments import Attributes, histogram, place
 from otel_embed.report.limits import RateLimits
 from otel_embed.report.local import LocalReport
@@ -25,7 +28,6 @@ from otel_embed.report.names import Instrument
 from otel_embed.report.pending import PendingInputs
 from otel_embed.report.totals import PICODOLLARS, Identity, Key, Series, Totals, outcome
 
-Sums = Iterable[tuple[Attributes, float]]
 _MAX_IDENTITIES = 2000
 
 
@@ -40,6 +42,7 @@ class MetricReport:
         limits: RateLimits,
         budget: Budget,
         settle: Callable[[], None],
+        chat: ChatTotals,
     ) -> None:
         self._meter = meter
         self._settle = settle
@@ -48,22 +51,24 @@ class MetricReport:
         self._framework = histogram(meter, names.FRAMEWORK_DURATION)
         self.local = LocalReport(meter)
         self.choose("latest")
-        self._observe(meter.create_observable_counter, names.SPEND, _spend)
-        self._observe(meter.create_observable_counter, names.UNPRICED, _unpriced)
-        self._observe(meter.create_observable_counter, names.INPUTS, _inputs)
-        self._observe(meter.create_observable_counter, names.PADDING, _padding)
-        self._observe(meter.create_observable_counter, names.TRUNCATED, _truncated)
-        self._observe(meter.create_observable_counter, names.STAGE_TIME, _stage_time)
-        self._observe(meter.create_observable_counter, names.ERRORS, _errors)
-        self._observe(meter.create_observable_counter, names.RETRIES, _retries)
+        counter = meter.create_observable_counter
+        self._observe(counter, names.SPEND, lambda all: chain(_spend(all), chat_sums.spend(chat)))
+        self._observe(counter, names.UNPRICED, lambda all: chain(_unpriced(all), chat_sums.unpriced(chat)))
+        self._observe(counter, names.INPUTS, _inputs)
+        self._observe(counter, names.PADDING, _padding)
+        self._observe(counter, names.TRUNCATED, _truncated)
+        self._observe(counter, names.STAGE_TIME, _stage_time)
+        self._observe(counter, names.ERRORS, lambda all: chain(_errors(all), chat_sums.errors(chat)))
+        self._observe(counter, names.RETRIES, _retries)
         self._observe(meter.create_observable_gauge, names.RATE_LIMIT, lambda _: _rate_limits(limits))
-        self._observe(meter.create_observable_counter, names.LOOKUPS, _lookups)
-        self._observe(meter.create_observable_counter, names.SAVED_MONEY, _saved_money)
-        self._observe(meter.create_observable_counter, names.SAVED_INPUT_TOKENS, _saved_tokens)
+        self._observe(counter, names.LOOKUPS, lambda all: chain(_lookups(all), chat_sums.lookups(chat)))
+        self._observe(counter, names.SAVED_MONEY, lambda all: chain(_saved_money(all), chat_sums.saved_money(chat)))
+        saved_tokens = chat_sums.saved_tokens
+        self._observe(counter, names.SAVED_INPUT_TOKENS, lambda all: chain(_saved_tokens(all), saved_tokens(chat)))
         self._observe(meter.create_observable_up_down_counter, names.PENDING, lambda _: _pending(pending))
         self._observe(meter.create_observable_gauge, names.BUDGET_LIMIT, lambda _: _limit(budget))
         self._observe(meter.create_observable_gauge, names.BUDGET_SPENT, lambda _: _spent(budget))
-        self._observe(meter.create_observable_counter, names.DROPPED, lambda _: _dropped())
+        self._observe(counter, names.DROPPED, lambda _: _dropped())
 
     def choose(self, semconv: Semconv) -> None:
         """Emit the metrics of this state of the convention from now on."""
@@ -110,22 +115,10 @@ class MetricReport:
     def _identity(self, call: EmbeddingCall) -> Attributes:
         attributes = self._attributes.get(call[:5])
         if attributes is None:
-            attributes = _semconv(Key.of(call))
+            attributes = semconv(Key.of(call))
             if len(self._attributes) < _MAX_IDENTITIES:
                 self._attributes[call[:5]] = attributes
         return attributes
-
-
-def _semconv(key: Key) -> Attributes:
-    """The attributes that the convention has on the metrics of a provider's call."""
-    found: Attributes = {names.OPERATION: names.EMBEDDINGS, names.PROVIDER: key.provider}
-    if key.request_model is not None:
-        found[names.REQUEST_MODEL] = key.request_model
-    if key.response_model is not None:
-        found[names.RESPONSE_MODEL] = key.response_model
-    if key.address is not None and key.port is not None:
-        found[names.ADDRESS], found[names.PORT] = key.address, key.port
-    return found
 
 
 def _framework_attributes(call: EmbeddingCall) -> Attributes:
@@ -146,11 +139,7 @@ def _levels(series: Series) -> Iterator[Attributes]:
     if series.key.framework is not None and series.key.component is not None:
         yield {names.FRAMEWORK: series.key.framework, names.COMPONENT: series.key.component}
     if series.key.component is None or series.leaves == series.calls:
-        yield _semconv(series.key)
-
-
-def _model(key: Key) -> Attributes:
-    return place(key.provider, key.model)
+        yield semconv(series.key)
 
 
 def _observations(sums: Sums) -> Iterator[Observation]:
@@ -163,23 +152,23 @@ def _observations(sums: Sums) -> Iterator[Observation]:
 
 
 def _spend(series: list[Series]) -> Sums:
-    return ((_semconv(each.key), each.picodollars / PICODOLLARS) for each in series if each.picodollars)
+    return ((semconv(each.key), each.picodollars / PICODOLLARS) for each in series if each.picodollars)
 
 
 def _unpriced(series: list[Series]) -> Sums:
-    return ((_semconv(each.key), each.unpriced_calls) for each in series if each.unpriced_calls)
+    return ((semconv(each.key), each.unpriced_calls) for each in series if each.unpriced_calls)
 
 
 def _inputs(series: list[Series]) -> Sums:
-    return ((_semconv(each.key), each.inputs) for each in series if each.leaves)
+    return ((semconv(each.key), each.inputs) for each in series if each.leaves)
 
 
 def _padding(series: list[Series]) -> Sums:
-    return ((_model(each.key), each.padding) for each in series if each.padding is not None)
+    return ((of_model(each.key), each.padding) for each in series if each.padding is not None)
 
 
 def _truncated(series: list[Series]) -> Sums:
-    return ((_model(each.key), each.truncated) for each in series if each.truncated is not None)
+    return ((of_model(each.key), each.truncated) for each in series if each.truncated is not None)
 
 
 def _stage_time(series: list[Series]) -> Sums:
@@ -193,13 +182,13 @@ def _errors(series: list[Series]) -> Sums:
     for each in series:
         if each.leaves:
             for cause, count in each.errors.items():
-                yield {**_model(each.key), names.CAUSE: cause}, count
+                yield {**of_model(each.key), names.CAUSE: cause}, count
 
 
 def _retries(series: list[Series]) -> Sums:
     for each in series:
         for status, count in each.retries.items():
-            yield {**_model(each.key), names.RETRY_STATUS: status}, count
+            yield {**of_model(each.key), names.RETRY_STATUS: status}, count
 
 
 def _rate_limits(limits: RateLimits) -> Sums:
@@ -218,13 +207,13 @@ def _saved_money(series: list[Series]) -> Sums:
     for each in series:
         for store, cache in each.caches.items():
             if cache.saved_picodollars:
-                yield {**_model(each.key), names.CACHE_STORE: store}, cache.saved_picodollars / PICODOLLARS
+                yield {**of_model(each.key), names.CACHE_STORE: store}, cache.saved_picodollars / PICODOLLARS
 
 
 def _saved_tokens(series: list[Series]) -> Sums:
     for each in series:
         for store, cache in each.caches.items():
-            yield {**_model(each.key), names.CACHE_STORE: store}, cache.saved_tokens
+            yield {**of_model(each.key), names.CACHE_STORE: store}, cache.saved_tokens
 
 
 def _pending(pending: PendingInputs) -> Sums:

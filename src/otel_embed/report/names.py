@@ -22,6 +22,23 @@ ENCODING_FORMATS: Final = "gen_ai.request.encoding_formats"
 INPUT_MESSAGES: Final = "gen_ai.input.messages"
 TOKEN_TYPE: Final = "gen_ai.token.type"
 INPUT: Final = "input"
+OUTPUT: Final = "output"
+CHAT: Final = "chat"
+RETRIEVAL: Final = "retrieval"
+EXECUTE_TOOL: Final = "execute_tool"
+INVOKE: Final = "invoke"
+DATA_SOURCE: Final = "gen_ai.data_source.id"
+TOOL_NAME: Final = "gen_ai.tool.name"
+OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+CACHED_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+CACHE_WRITTEN_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
+REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+RESPONSE_ID: Final = "gen_ai.response.id"
+FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+REQUEST_STREAM: Final = "gen_ai.request.stream"
+REQUEST_PARAMETER: Final = "gen_ai.request."
+OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 ADDRESS: Final = "server.address"
 PORT: Final = "server.port"
 ERROR_TYPE: Final = "error.type"
@@ -55,6 +72,10 @@ CACHE_STORE: Final = "otel_embed.cache.store"
 CACHE_OUTCOME: Final = "otel_embed.cache.outcome"
 SAVED_TOKENS: Final = "otel_embed.saved.tokens"
 SAVED_COST: Final = "otel_embed.saved.usd"
+LOOKUP_DURATION: Final = "otel_embed.cache.lookup.duration"
+WRITE_DURATION: Final = "otel_embed.cache.write.duration"
+OUTPUT_RATE_ATTRIBUTE: Final = "otel_embed.output.rate"
+COMPONENT_KIND: Final = "otel_embed.component.kind"
 PERIOD: Final = "otel_embed.budget.period"
 DROPPED_WHAT: Final = "otel_embed.dropped.what"
 
@@ -93,6 +114,15 @@ TOKENS = Instrument(
 )
 LEGACY_DURATION = Instrument("gen_ai.client.operation.duration", "s", "GenAI operation duration.", _SECONDS)
 LEGACY_TOKENS = Instrument("gen_ai.client.token.usage", "{token}", "Number of input and output tokens used.", _TOKENS)
+TIME_TO_FIRST = Instrument(
+    "gen_ai.client.operation.time_to_first_chunk", "s", "Time to receive the first chunk of an answer.", _SECONDS
+)
+OUTPUT_RATE = Instrument(
+    "otel_embed.output.rate",
+    "{token}/s",
+    "Output tokens a second: after the first token where the answer is streamed, over the whole call else.",
+    (1, 2, 5, 10, 20, 30, 40, 50, 75, 100, 150, 200, 300, 500, 1000, 2000),
+)
 FRAMEWORK_DURATION = Instrument(
     "otel_embed.framework.duration", "s", "What the application waited for a framework's embedder.", FINE_SECONDS
 )
@@ -106,7 +136,7 @@ PADDING = Instrument("otel_embed.padding", "{token}", "Tokens local models worke
 TRUNCATED = Instrument(
     "otel_embed.inputs.truncated", "{input}", "Inputs as long as the model takes: cut short, or exactly that long."
 )
-SPEND = Instrument("otel_embed.cost", "{USD}", "Money spent on embeddings, where the price is known.")
+SPEND = Instrument("otel_embed.cost", "{USD}", "Money spent on models, where the price is known.")
 UNPRICED = Instrument("otel_embed.unpriced", "{call}", "Calls whose cost is unknown for want of a price or of tokens.")
 INPUTS = Instrument("otel_embed.inputs", "{input}", "Inputs that were embedded.")
 STAGE_TIME = Instrument("otel_embed.stage.time", "s", "Time spent in each stage; the stages of a call add up to it.")

@@ -21,15 +21,18 @@ from otel_embed.pricing.bill import Pricing
 from otel_embed.provider import Lookup
 from otel_embed.record import CacheOutcome, EmbeddingCall
 from otel_embed.report.budget import Budget
+from otel_embed.report.chat_totals import ChatTotals
 from otel_embed.report.exemplars import Exemplars
 from otel_embed.report.limits import MAX_MODELS, RateLimits
 from otel_embed.report.log import LogReport
 from otel_embed.report.metrics import MetricReport
 from otel_embed.report.pending import PendingInputs
+from otel_embed.report.run_recorder import RunRecorder
 from otel_embed.report.slowest import Slowest
 from otel_embed.report.spans import SpanReport
 from otel_embed.report.totals import Totals
 from otel_embed.report.track import TRACKED, tracked
+from otel_embed.runs import Runs
 
 _BATCH = 64
 _SPAN = Guard("report a span")
@@ -50,7 +53,12 @@ class CallRecorder:
         self._finished: deque[OpenCall] = deque()
         self._settling = threading.Lock()
         self._limits = RateLimits()
-        self._metrics = MetricReport(meter, self.totals, self._pending, self._limits, self._budget, self.settle)
+        self.chat = ChatTotals()
+        self._metrics = MetricReport(
+            meter, self.totals, self._pending, self._limits, self._budget, self.settle, self.chat
+        )
+        self._runs = RunRecorder(meter, self.chat, self._budget)
+        self.runs = Runs(self._runs)
         self._track = guarded(tracked, "track a call")
         self._spend = guarded(self._budget.spend, "watch the budget")
 
@@ -68,6 +76,8 @@ class CallRecorder:
         self._metrics.local.tracer = tracer
         self.begin_load = guarded(self._metrics.local.begin_load, "begin the report of a load")
         self.finish_load = guarded(self._metrics.local.finish_load, "report a load")
+        self._runs.configure(tracer, config, pricing.chat)
+        self.runs.observed = config.langchain_chat != "off"
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
         return self._save(call, lookup) or CacheOutcome(lookup.store, lookup.hits, lookup.misses)
@@ -121,5 +131,5 @@ class CallRecorder:
         """In a forked child: what the parent did is the parent's to report."""
         self._settling = threading.Lock()
         self._finished.clear()
-        for sums in (self.totals, self.slowest, self._pending, self._limits, self._budget):
+        for sums in (self.totals, self.slowest, self._pending, self._limits, self._budget, self.chat, self.runs):
             sums.clear()

@@ -28,7 +28,8 @@ from otel_embed.report.instruments import Attributes
 _FAILED = Status(StatusCode.ERROR)  # without a description: an exception's text can hold the application's input
 _MAX_STAGE_SPANS = 64
 _MAX_OPENINGS = 1000
-(_SPAN,) = set_span_in_context(INVALID_SPAN, Context())  # the key under which a context holds its span
+(SPAN,) = set_span_in_context(INVALID_SPAN, Context())
+"""The key under which a context holds its span."""
 _CAPTURED_INPUTS, _CAPTURED_CHARACTERS = 16, 1024
 
 
@@ -65,8 +66,8 @@ class SpanReport:
         if self._captures and call.span is not None:
             span.set_attribute(names.INPUT_MESSAGES, _captured(request.content))
         if component is not None:
-            return Context({**around, _SPAN: span, OPEN_CALL: call})
-        return Context({**around, _SPAN: span, OPEN_CALL: call, **coexist.marks()})
+            return Context({**around, SPAN: span, OPEN_CALL: call})
+        return Context({**around, SPAN: span, OPEN_CALL: call, **coexist.marks()})
 
     def _opening(self, key: object, call: OpenCall) -> _Opening:
         component, model = call.component, call.request.model

@@ -13,9 +13,10 @@ from typing import Any
 
 from otel_embed import __version__, guard
 from otel_embed.record import EmbeddingCall
+from otel_embed.report import chat_rows
 from otel_embed.report.recorder import CallRecorder
 from otel_embed.report.sketch import Sketch
-from otel_embed.report.totals import PICODOLLARS, Series, Totals
+from otel_embed.report.totals import PICODOLLARS, Series
 
 SCHEMA = 1
 _loaded_at = time.time()
@@ -23,7 +24,10 @@ _loaded_at = time.time()
 
 @dataclass(frozen=True)
 class Summary:
-    """Totals over all providers; ``document`` has everything, as ``otel-embed report`` reads it."""
+    """Totals over all providers, of embedding calls and then of chat calls.
+
+    ``document`` has everything, as ``otel-embed report`` reads it.
+    """
 
     calls: int
     failed_calls: int
@@ -35,6 +39,15 @@ class Summary:
     cache_misses: int
     saved_tokens: int
     saved_usd: float
+    chat_calls: int
+    """Of chat and completion models; those that a cache answered are none."""
+    failed_chat_calls: int
+    input_tokens: int
+    output_tokens: int
+    chat_cost_usd: float
+    unpriced_chat_calls: int
+    answer_cache_hits: int
+    answer_cache_misses: int
     document: dict[str, Any]
 
 
@@ -43,6 +56,8 @@ def summarize(recorder: CallRecorder) -> Summary:
     series = recorder.totals.series()
     leaves = [each for each in series if each.leaves]
     caches = [cache for each in series for cache in each.caches.values()]
+    chats = recorder.chat.series()
+    answers = [cache for each in chats for cache in each.caches.values()]
     return Summary(
         calls=sum(each.leaves for each in leaves),
         failed_calls=sum(sum(each.errors.values()) for each in leaves),
@@ -54,7 +69,15 @@ def summarize(recorder: CallRecorder) -> Summary:
         cache_misses=sum(cache.misses for cache in caches),
         saved_tokens=sum(cache.saved_tokens for cache in caches),
         saved_usd=sum(cache.saved_picodollars for cache in caches) / PICODOLLARS,
-        document=_document(recorder.totals, series, recorder.slowest.calls()),
+        chat_calls=sum(each.answered for each in chats),
+        failed_chat_calls=sum(sum(each.errors.values()) for each in chats),
+        input_tokens=sum(each.input_tokens for each in chats),
+        output_tokens=sum(each.output_tokens for each in chats),
+        chat_cost_usd=sum(each.picodollars for each in chats) / PICODOLLARS,
+        unpriced_chat_calls=sum(each.unpriced_calls for each in chats),
+        answer_cache_hits=sum(cache.hits for cache in answers),
+        answer_cache_misses=sum(cache.misses for cache in answers),
+        document=_document(recorder, series),
     )
 
 
@@ -70,8 +93,10 @@ def file_name() -> str:
     return f"{os.getpid()}-{secrets.token_hex(4)}.json"
 
 
-def _document(totals: Totals, series: list[Series], slowest: list[EmbeddingCall]) -> dict[str, Any]:
-    started, ended = totals.first_start_ns, totals.last_end_ns
+def _document(recorder: CallRecorder, series: list[Series]) -> dict[str, Any]:
+    totals, chat = recorder.totals, recorder.chat
+    started = min(filter(None, (totals.first_start_ns, chat.first_start_ns)), default=None)
+    ended = max(filter(None, (totals.last_end_ns, chat.last_end_ns)), default=None)
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -82,7 +107,8 @@ def _document(totals: Totals, series: list[Series], slowest: list[EmbeddingCall]
         "providers": _providers([each for each in series if each.leaves]),
         "components": _components([each for each in series if each.key.component is not None]),
         "caches": _caches(series),
-        "slowest": [_slow(call) for call in slowest],
+        **chat_rows.rows(chat),
+        "slowest": [_slow(call) for call in recorder.slowest.calls()],
         "dropped": dict(guard.dropped),
     }
 

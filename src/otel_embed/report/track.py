@@ -11,14 +11,14 @@ from opentelemetry import context
 from opentelemetry.context import Context
 
 from otel_embed.observe import OpenCall
-from otel_embed.record import EmbeddingCall
+from otel_embed.record import ChatCall, EmbeddingCall
 from otel_embed.report.totals import PICODOLLARS
 
 TRACKED = context.create_key("otel-embed-tracked")
 
 
 class TrackedUsage:
-    """What the embedding calls of a block added up to, readable while the block runs and after it."""
+    """What the embedding and chat calls of a block added up to, readable while the block runs and after it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -26,11 +26,11 @@ class TrackedUsage:
         self._began = time.perf_counter()
         self._took: float | None = None
         self.calls = 0
-        """Calls that a provider or a local model did the work for; cached ones are none."""
+        """Embedding calls that a provider or a local model did the work for; cached ones are none."""
         self.failed_calls = 0
         self.inputs = 0
         self.tokens = 0
-        """Billed input tokens: as reported by the provider where it reports them, counted or estimated else."""
+        """Billed tokens of embedding calls: as the provider reports them, or else counted or estimated."""
         self.estimated_tokens = 0
         """How many of ``tokens`` are an estimate."""
         self.unpriced_calls = 0
@@ -38,6 +38,15 @@ class TrackedUsage:
         self.cache_hits = 0
         self.cache_misses = 0
         self.saved_tokens = 0
+        """By caches of embeddings and of answers."""
+        self.chat_calls = 0
+        """Chat and completion calls that a provider did the work for; those that a cache answered are none."""
+        self.failed_chat_calls = 0
+        self.input_tokens = 0
+        """Of chat calls, as reported."""
+        self.output_tokens = 0
+        self.answer_cache_hits = 0
+        self.answer_cache_misses = 0
 
     @property
     def cost_usd(self) -> float:
@@ -69,18 +78,36 @@ class TrackedUsage:
             elif call.unpriced:
                 self.unpriced_calls += 1
 
+    def add_chat(self, call: ChatCall) -> None:
+        with self._lock:
+            if call.cache is not None:
+                self.answer_cache_hits += call.cache.hit
+                self.answer_cache_misses += not call.cache.hit
+                self.saved_tokens += call.cache.saved.total if call.cache.saved is not None else 0
+            if not call.is_leaf or call.hit:
+                return
+            self.chat_calls += 1
+            self.failed_chat_calls += call.failure is not None
+            if call.usage is not None:
+                self.input_tokens += call.usage.input_tokens or 0
+                self.output_tokens += call.usage.output_tokens or 0
+            if call.cost is not None:
+                self._picodollars += round(call.cost.usd * PICODOLLARS)
+            elif call.failure is None:
+                self.unpriced_calls += 1
+
     def end(self) -> None:
         self._took = time.perf_counter() - self._began
 
     def __repr__(self) -> str:
         return (
             f"<{self.calls} calls, {self.inputs} inputs, {self.tokens} tokens, ${self.cost_usd:.6f},"
-            f" {self.cache_hits} cache hits, {self.seconds:.3f} s>"
+            f" {self.cache_hits} cache hits, {self.chat_calls} chat calls, {self.seconds:.3f} s>"
         )
 
 
 class track:
-    """Add up the embedding calls of a block: ``with otel_embed.track() as usage: ...``.
+    """Add up the embedding and chat calls of a block: ``with otel_embed.track() as usage: ...``.
 
     Blocks nest, and each sees only the calls of its own thread or task and of those it starts with
     its context. Needs ``instrument()`` or zero-code instrumentation, and neither an SDK nor a backend.
@@ -109,3 +136,10 @@ def tracked(call: OpenCall) -> None:
     usages: tuple[TrackedUsage, ...] = call.context.get(TRACKED, ())  # type: ignore[assignment]
     for usage in usages:
         usage.add(call.record())
+
+
+def track_chat(call: ChatCall, around: Context) -> None:
+    """Count a finished chat call in the blocks it was made in."""
+    usages: tuple[TrackedUsage, ...] = around.get(TRACKED, ())  # type: ignore[assignment]
+    for usage in usages:
+        usage.add_chat(call)

@@ -1,0 +1,174 @@
+"""What a chat or completion call costs: the table of this package, under the user's own rows, then genai-prices."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import re
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from otel_embed.environment_variables import OTEL_EMBED_PRICES
+from otel_embed.pricing import import_aside
+from otel_embed.pricing.prices import Elsewhere, Prices, Refused, day, genai_name, named, parsed, quoted, read_document
+from otel_embed.record import ChatUsage, Cost, CostSource
+
+_AMOUNTS = ("input", "cached_input", "cache_write", "output")
+_LIMIT = "up_to_input_tokens"
+_FIELDS = {"provider", "model", "aliases", *_AMOUNTS, _LIMIT, "source", "checked"}
+_HIGHEST = Decimal(1000)
+"""Dollars for a million tokens. No price is higher: a misplaced decimal point is the likely mistake."""
+_DATED = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2})$")
+_REMEMBERED = 4096
+
+
+class ChatPrice(NamedTuple):
+    """US dollars for a million tokens; None where that is not known."""
+
+    input: float
+    output: float
+    cached_input: float | None
+    cache_write: float | None
+    up_to_input_tokens: int | None
+    """With more input than this, the price is another one and not known."""
+    source: CostSource
+    url: str
+    checked: str
+
+    def cost(self, usage: ChatUsage) -> Cost | None:
+        """Of one call, rounded to a picodollar; None where a price that it takes is unknown."""
+        read, written = usage.input_tokens, usage.output_tokens
+        if read is None or written is None or (self.up_to_input_tokens is not None and read > self.up_to_input_tokens):
+            return None
+        cached, kept = usage.cached_tokens or 0, usage.cache_written_tokens or 0
+        if (cached and self.cached_input is None) or (kept and self.cache_write is None):
+            return None
+        fresh = max(0, read - cached - kept)
+        parts = ((fresh, self.input), (cached, self.cached_input), (kept, self.cache_write), (written, self.output))
+        return Cost(sum(round(tokens * (price or 0.0) * 1e6) for tokens, price in parts) / 1e12, self.source)
+
+
+class ChatRow(NamedTuple):
+    provider: str
+    names: tuple[str, ...]
+    price: ChatPrice
+
+
+class ChatPrices:
+    """The prices that are known. Looking one up never raises."""
+
+    def __init__(self, rows: Iterable[ChatRow], names: Prices, *, extra: bool = False) -> None:
+        """Later rows win. ``names`` knows how else providers and models are spelled."""
+        self._names = names
+        self._rows = {(names.provider(row.provider), name.lower()): row.price for row in rows for name in row.names}
+        self._found: dict[tuple[str, str | None, str | None], ChatPrice | None] = {}
+        self._elsewhere: Elsewhere[ChatPrice] | None = Elsewhere(_from_genai_prices) if extra else None
+
+    @classmethod
+    def load(
+        cls, override: str | None, warn: Callable[[str], None], names: Prices, *, extra: bool = False
+    ) -> ChatPrices:
+        """The package's table, then ``[[chat]]`` rows of the file ``override``; what is wrong there is said once."""
+        table = parsed(pkgutil.get_data(__package__, "chat.toml") or b"")
+        rows = [_row(entry, "table") for entry in table["chat"]]
+        problems: list[str] = []
+        if override:
+            own, problems = user_rows(override)
+            rows += own
+        if problems:
+            warn(f"{OTEL_EMBED_PRICES}: {override}: {'; '.join(problems[:3])}. All other prices are used.")
+        return cls(rows, names, extra=extra)
+
+    def find(self, provider: str, response_model: str | None, request_model: str | None) -> ChatPrice | None:
+        """What ``provider`` bills for the first of these models that has a price. None means unknown: not free."""
+        key = (provider, response_model, request_model)
+        if key in self._found:
+            return self._found[key]
+        price, settled = self._search(self._names.provider(provider), (response_model, request_model))
+        if settled and len(self._found) < _REMEMBERED:
+            self._found[key] = price
+        return price
+
+    def _search(self, provider: str, models: tuple[str | None, ...]) -> tuple[ChatPrice | None, bool]:
+        for model in filter(None, models):
+            plain = self._names.plain(provider, model)
+            for known in (model.strip().lower(), plain, _DATED.sub("", plain)):
+                if (provider, known) in self._rows:
+                    return self._rows[provider, known], True
+        return (None, True) if self._elsewhere is None else self._elsewhere.find(provider, models)
+
+
+def user_rows(path: str) -> tuple[list[ChatRow], list[str]]:
+    """The good rows of a file of one's own, and what is wrong with the others; the file itself is judged elsewhere."""
+    try:
+        entries = read_document(os.path.expanduser(path)).get("chat", [])
+    except (OSError, ValueError, RecursionError):
+        return [], []
+    rows, problems = [], []
+    for number, entry in enumerate(entries if isinstance(entries, list) else [entries], 1):
+        try:
+            rows.append(_row(entry, "user"))
+        except ValueError as error:
+            problems.append(f"chat row {number}: {error}")
+    return rows, problems
+
+
+def _row(entry: Any, source: CostSource) -> ChatRow:
+    if not isinstance(entry, dict):
+        raise Refused(f"{quoted(entry)} is no row")
+    if unknown := sorted(set(entry) - _FIELDS):
+        raise Refused(f"unknown key {quoted(unknown[0])}")
+    aliases = entry.get("aliases", [])
+    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+        raise Refused(f"aliases is {quoted(aliases)}, not a list of names")
+    provider, model = named(entry, "provider"), named(entry, "model")
+    amounts = {field: _amount(field, entry[field]) for field in _AMOUNTS if field in entry}
+    if missing := {"input", "output"} - set(amounts):
+        raise Refused(f"{quoted(model)} has no price for {sorted(missing)[0]}")
+    limit = entry.get(_LIMIT)
+    if limit is not None and (type(limit) is not int or limit <= 0):
+        raise Refused(f"{_LIMIT} is {quoted(limit)}, not a count")
+    price = ChatPrice(
+        amounts["input"], amounts["output"], amounts.get("cached_input"), amounts.get("cache_write"), limit,
+        source, named(entry, "source", ""), day(entry.get("checked")),
+    )  # fmt: skip
+    return ChatRow(provider, (model, *aliases), price)
+
+
+def _amount(field: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        raise Refused(f"{field} is {quoted(value)}, not a number")
+    amount = Decimal(value)
+    if not (amount.is_finite() and 0 <= amount <= _HIGHEST):
+        raise Refused(f"{field} is {quoted(value)}; it must be from 0 to {_HIGHEST}")
+    if amount != amount.quantize(Decimal("0.000001")):
+        raise Refused(f"{field} is {quoted(value)}; it must be a multiple of 0.000001")
+    return float(amount)
+
+
+def _from_genai_prices(provider: str, model: str) -> ChatPrice | None:
+    try:
+        library: Any = import_aside("genai_prices")
+        usage = library.Usage(input_tokens=1_000, output_tokens=1_000)
+        answer = library.calc_price(usage, model, provider_id=genai_name(provider))
+    except (ImportError, LookupError):
+        return None
+    if answer.provider.id != genai_name(provider):
+        return None
+    told = answer.model_price
+    amounts: dict[str, float] = {}
+    limits: list[int] = []
+    for ours, theirs in zip(_AMOUNTS, ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok")):
+        value = getattr(told, theirs, None)
+        if value is None:
+            continue
+        limits += [tier.start for tier in getattr(value, "tiers", ())]
+        amounts[ours] = float(getattr(value, "base", value))
+    if not {"input", "output"} <= set(amounts):
+        return None
+    version = f"genai-prices {getattr(library, '__version__', '')}".strip()
+    return ChatPrice(
+        amounts["input"], amounts["output"], amounts.get("cached_input"), amounts.get("cache_write"),
+        min(limits, default=None), "table", "https://github.com/pydantic/genai-prices", version,
+    )  # fmt: skip
