@@ -6,9 +6,11 @@ import asyncio
 import copy
 import gc
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnablePar
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from opentelemetry import context
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
@@ -34,7 +37,6 @@ from fakes.openai_server import OpenAIServer
 from otel_embed import guard, runs
 from otel_embed.demo.server import Latency
 from otel_embed.instrumentor import EmbeddingInstrumentor
-from otel_embed.report import coexist
 
 QUESTION = "The sky is blue because air scatters light. Grass is green.\nWhy is the sky blue?"
 ANSWER = "The sky is blue because air scatters light."
@@ -611,23 +613,50 @@ class TestContent:
         assert found["gen_ai.output.messages"] == answer % ANSWER
 
 
-class TestCoexistence:
-    @pytest.fixture
-    def other(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(coexist, "langchain_is_observed", lambda: True)
+OTHERS = {
+    "opentelemetry.instrumentation.genai.langchain": "LangChainInstrumentor",
+    "openinference.instrumentation.langchain": "LangChainInstrumentor",
+    "opentelemetry.instrumentation.langchain": "LangchainInstrumentor",
+}
 
-    def test_auto_leaves_spans_and_the_conventions_metrics_to_another(
-        self, other: None, telemetry: Telemetry, server: OpenAIServer
+
+def switched_on(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instrumentor of that name and place, switched on: all that is looked at of the real one."""
+
+    class Instrumentor(BaseInstrumentor):
+        def instrumentation_dependencies(self) -> tuple[str, ...]:
+            return ()
+
+        def _instrument(self, **options: Any) -> None:
+            pass
+
+        def _uninstrument(self, **options: Any) -> None:
+            pass
+
+    there = ModuleType(module)
+    setattr(there, OTHERS[module], Instrumentor)
+    monkeypatch.setitem(sys.modules, module, there)
+    Instrumentor().instrument()
+
+
+class TestCoexistence:
+    @pytest.mark.parametrize("module", OTHERS)
+    def test_auto_leaves_to_another_what_that_reports(
+        self, module: str, telemetry: Telemetry, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        switched_on(module, monkeypatch)
         with otel_embed.track() as usage:
             model(server).invoke(QUESTION)
         assert telemetry.spans() == []
-        metrics = telemetry.metrics()
-        assert not [name for name in metrics if name.startswith("gen_ai.")]
+        measured = [name for name in telemetry.metrics() if name.startswith("gen_ai.")]
+        assert bool(measured) == module.startswith("openinference")
         assert telemetry.total("otel_embed.cost") == pytest.approx(usage.cost_usd)
         assert usage.output_tokens == 8
 
-    def test_on_reports_all_the_same(self, other: None, telemetry: Telemetry, server: OpenAIServer) -> None:
+    def test_on_reports_all_the_same(
+        self, telemetry: Telemetry, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        switched_on("opentelemetry.instrumentation.langchain", monkeypatch)
         telemetry.instrument(langchain_chat="on")
         model(server).invoke(QUESTION)
         assert len(telemetry.spans()) == 1

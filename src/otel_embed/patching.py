@@ -47,7 +47,9 @@ _installed: list[Patches] = []
 
 
 class FullRecorder(Recorder, LoadRecorder, Protocol):
-    """Where calls and loads go."""
+    """Where calls, loads and runs go."""
+
+    runs: Runs
 
 
 class Patches:

@@ -59,7 +59,9 @@ class OpenRun:
     failure: Failure | None = None
     span: Any = None
     covered = False
-    """True where another instrumentation reports this call."""
+    """True where another instrumentation has a span of this run."""
+    measured = False
+    """True where it has the convention's metrics too."""
     cache: AnswerCache | None = None
     reply = _NO_REPLY
 

@@ -27,11 +27,11 @@ def marks() -> dict[str, Any]:
 CHAT_MARK = "opentelemetry.genai.client.inference.context"
 _CHAT_MARKING_MODULE = "opentelemetry.util.genai._inference_invocation"
 _OTHERS = {
-    "opentelemetry.instrumentation.genai.langchain": "LangChainInstrumentor",
-    "openinference.instrumentation.langchain": "LangChainInstrumentor",
-    "opentelemetry.instrumentation.langchain": "LangchainInstrumentor",
+    "opentelemetry.instrumentation.genai.langchain": ("LangChainInstrumentor", True),
+    "openinference.instrumentation.langchain": ("LangChainInstrumentor", False),
+    "opentelemetry.instrumentation.langchain": ("LangchainInstrumentor", True),
 }
-"""Who else reports LangChain's chat models: module and class."""
+"""Who else reports LangChain's chat models: module, class, and whether it has the convention's metrics too."""
 
 
 def chat_marks() -> dict[str, Any]:
@@ -42,9 +42,10 @@ def chat_marks() -> dict[str, Any]:
     return _FOR_OPENLLMETRY if data is None else {**_FOR_OPENLLMETRY, CHAT_MARK: data()}
 
 
-def langchain_is_observed() -> bool:
-    """Whether another instrumentation of LangChain is switched on."""
-    return any(_is_on(sys.modules[module], name) for module, name in _OTHERS.items() if module in sys.modules)
+def others_on_langchain() -> tuple[bool, bool]:
+    """Whether another instrumentation of LangChain makes spans; whether one has the convention's metrics."""
+    on = [measures for module, (name, measures) in _OTHERS.items() if _is_on(sys.modules.get(module), name)]
+    return bool(on), any(on)
 
 
 def _is_on(module: Any, name: str) -> bool:

@@ -43,7 +43,8 @@ class RunRecorder:
         self._yields = config.langchain_chat == "auto"
 
     def begin(self, run: OpenRun, around: Context) -> Context:
-        run.covered = self._yields and coexist.langchain_is_observed()
+        if self._yields:
+            run.covered, run.measured = coexist.others_on_langchain()
         return self._spans.begin(run, around)
 
     def finish(self, run: OpenRun) -> None:
@@ -62,7 +63,7 @@ class RunRecorder:
             self._totals.add(call)
             self._spend(call)
             track_chat(call, run.context)
-            self._measure(call, run.covered, around)
+            self._measure(call, run.measured, around)
 
     def _frozen(self, run: OpenRun, request: ChatRequest) -> ChatCall:
         cache = run.cache
@@ -78,7 +79,7 @@ class RunRecorder:
         price = self._prices.find(request.provider, model, request.model)
         return None if price is None else price.cost(usage)
 
-    def _measure(self, call: ChatCall, covered: bool, around: Context) -> None:
+    def _measure(self, call: ChatCall, measured: bool, around: Context) -> None:
         """The histograms; the convention's only where nobody else has them, and for what a provider answered."""
         if not call.is_leaf or call.hit:
             return
@@ -87,7 +88,7 @@ class RunRecorder:
         about = semconv(key, call.operation)
         if call.output_rate is not None:
             self._rate.record(call.output_rate, about, around)
-        if not covered:
+        if not measured:
             self._measure_convention(call, about, around)
 
     def _measure_convention(self, call: ChatCall, about: Attributes, around: Context) -> None:
