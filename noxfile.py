@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "transport_line"]
+nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "transport_line", "local", "local_line"]
 OPENAI_LINES = {
     "1.0.0": ["openai==1.0.0", "httpx==0.23.0; python_version<'3.13'", "httpx<0.28"],
     "1.3": ["openai==1.3.5", "httpx<0.28"],
@@ -31,6 +31,19 @@ TRANSPORT_LINES = {
     "urllib3 2.0": ["requests==2.31.0", "urllib3<2.1", "aiohttp<3.11", "aiobotocore==2.13.0", "httpx-aiohttp"],
 }
 
+TORCH = "torch==2.13.0"
+"""Named, so that no build for CUDA is chosen for it, which is 4 GB larger."""
+LOCAL_LINES = {
+    "3.0.0": ["sentence-transformers==3.0.0", "transformers==4.44.2", "FlagEmbedding==1.3.5"],
+    "5.0.0": ["sentence-transformers==5.0.0", "transformers<5", "FlagEmbedding<2"],
+    "5": ["sentence-transformers<6", "fastembed==0.6.0", "model2vec==0.3.0", "jinja2", "onnx"],
+}
+LOCAL_TESTS = {
+    "3.0.0": ["sentence_transformers", "transformers", "flag_embedding"],
+    "5.0.0": ["sentence_transformers", "flag_embedding"],
+    "5": ["sentence_transformers", "fastembed", "model2vec"],
+}
+
 
 def install(session: nox.Session, *extra: str) -> None:
     session.install("pip>=25.1")
@@ -46,7 +59,7 @@ def install_encoding(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test"))
     install_encoding(session)
-    session.run("pytest", "--ignore", "tests/e2e", *session.posargs)
+    session.run("pytest", "--ignore", "tests/e2e", "--ignore", "tests/local", *session.posargs)
 
 
 @nox.session
@@ -88,6 +101,32 @@ def transport_line(session: nox.Session, line: str) -> None:
     demo = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "demo")
     install(session, *demo, *TRANSPORT_LINES[line], "pytest", "trustme")
     session.run("pytest", "tests/test_transports.py", *session.posargs)
+
+
+@nox.session
+def local(session: nox.Session) -> None:
+    """Local models, which need torch; FlagEmbedding asks for an older transformers and is tested with that line."""
+    session.install(TORCH)
+    install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "local"))
+    apart = [f"--ignore=tests/local/test_{name}.py" for name in ("flag_embedding", "llama_cpp")]
+    session.run("pytest", "tests/local", *apart, *session.posargs, env={"HF_HUB_OFFLINE": "1"})
+
+
+@nox.session
+@nox.parametrize("line", list(LOCAL_LINES))
+def local_line(session: nox.Session, line: str) -> None:
+    """By the line of sentence-transformers."""
+    session.install(TORCH)
+    install(session, *LOCAL_LINES[line], "hypothesis", "pytest", "trustme")
+    tests = [f"tests/local/test_{name}.py" for name in LOCAL_TESTS[line]]
+    session.run("pytest", *tests, *session.posargs, env={"HF_HUB_OFFLINE": "1"})
+
+
+@nox.session
+def llama_cpp(session: nox.Session) -> None:
+    """llama.cpp is built from source, with a compiler and cmake and for ten minutes, so this is not run by default."""
+    install(session, "llama-cpp-python>=0.3,<0.4", "gguf", "hypothesis", "numpy", "pytest", "trustme")
+    session.run("pytest", "tests/local/test_llama_cpp.py", *session.posargs)
 
 
 @nox.session

@@ -47,6 +47,13 @@ LIBRARIES = (
     "rich",
     "click",
     "tiktoken",
+    "torch",
+    "transformers",
+    "sentence_transformers",
+    "fastembed",
+    "model2vec",
+    "FlagEmbedding",
+    "llama_cpp",
 )
 
 
