@@ -123,7 +123,7 @@ class Patches:
             self._undo.append(hook.register(getattr(owner, name), self._runs))
         elif patch.subclasses:
             self._bind_subclasses(cast(type, owner), patch)
-        if patch.base:
+        if hook is None and patch.base:
             self._put(owner, name, patch)
         self.bound.add(patch.target)
 
