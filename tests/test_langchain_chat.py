@@ -41,7 +41,7 @@ from otel_embed.instrumentor import EmbeddingInstrumentor
 QUESTION = "The sky is blue because air scatters light. Grass is green.\nWhy is the sky blue?"
 ANSWER = "The sky is blue because air scatters light."
 USAGE: Any = {"input_tokens": 30, "output_tokens": 8, "total_tokens": 38}
-NEW = int(metadata.version("langchain-core").split(".")[0]) >= 1
+NEW = metadata.version("langchain-core") != "0.3.0"
 IN, OUT = 0.15e-6, 0.6e-6
 
 
