@@ -7,7 +7,7 @@ from pathlib import Path
 import nox
 
 nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "llama_index_line", "haystack_line",
-                        "transport_line", "provider_line"]  # fmt: skip
+                        "transport_line", "provider_line", "local", "local_line"]  # fmt: skip
 OPENAI_LINES = {
     "1.0.0": ["openai==1.0.0", "httpx==0.23.0; python_version<'3.13'", "httpx<0.28"],
     "1.3": ["openai==1.3.5", "httpx<0.28"],
@@ -77,6 +77,19 @@ PROVIDER_LINES = {
 PROVIDER_WARNINGS = ["ignore:`json_encoders` is deprecated", "ignore:Support for class-based `config`"]
 """Of pydantic, about what cohere 5.11 and together 1.5 call."""
 
+TORCH = "torch==2.13.0"
+"""Named, so that no build for CUDA is chosen for it, which is 4 GB larger."""
+LOCAL_LINES = {
+    "3.0.0": ["sentence-transformers==3.0.0", "transformers==4.44.2", "FlagEmbedding==1.3.5"],
+    "5.0.0": ["sentence-transformers==5.0.0", "transformers<5", "FlagEmbedding<2"],
+    "5": ["sentence-transformers<6", "fastembed==0.6.0", "model2vec==0.3.0", "jinja2", "onnx"],
+}
+LOCAL_TESTS = {
+    "3.0.0": ["sentence_transformers", "transformers", "flag_embedding"],
+    "5.0.0": ["sentence_transformers", "flag_embedding"],
+    "5": ["sentence_transformers", "fastembed", "model2vec"],
+}
+
 
 def install(session: nox.Session, *extra: str) -> None:
     session.install("pip>=25.1")
@@ -91,7 +104,7 @@ def install_encoding(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test"))
-    session.run("pytest", "--ignore", "tests/e2e", *session.posargs)
+    session.run("pytest", "--ignore", "tests/e2e", "--ignore", "tests/local", *session.posargs)
 
 
 @nox.session
@@ -166,6 +179,32 @@ def provider_line(session: nox.Session, line: str) -> None:
     install(session, *PROVIDER_LINES[line], "pytest", "trustme")
     ignored = [argument for warning in PROVIDER_WARNINGS for argument in ("-W", warning)]
     session.run("pytest", *ignored, f"tests/test_{line.split()[0]}.py", *session.posargs)
+
+
+@nox.session
+def local(session: nox.Session) -> None:
+    """Local models, which need torch; FlagEmbedding asks for an older transformers and is tested with that line."""
+    session.install(TORCH)
+    install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "local"))
+    apart = [f"--ignore=tests/local/test_{name}.py" for name in ("flag_embedding", "llama_cpp")]
+    session.run("pytest", "tests/local", *apart, *session.posargs, env={"HF_HUB_OFFLINE": "1"})
+
+
+@nox.session
+@nox.parametrize("line", list(LOCAL_LINES))
+def local_line(session: nox.Session, line: str) -> None:
+    """By the line of sentence-transformers."""
+    session.install(TORCH)
+    install(session, *LOCAL_LINES[line], "hypothesis", "pytest", "trustme")
+    tests = [f"tests/local/test_{name}.py" for name in LOCAL_TESTS[line]]
+    session.run("pytest", *tests, *session.posargs, env={"HF_HUB_OFFLINE": "1"})
+
+
+@nox.session
+def llama_cpp(session: nox.Session) -> None:
+    """llama.cpp is built from source, with a compiler and cmake and for ten minutes, so this is not run by default."""
+    install(session, "llama-cpp-python>=0.3,<0.4", "gguf", "hypothesis", "numpy", "pytest", "trustme")
+    session.run("pytest", "tests/local/test_llama_cpp.py", *session.posargs)
 
 
 @nox.session

@@ -58,6 +58,13 @@ LIBRARIES = (
     "llama_index",
     "redis",
     "redisvl",
+    "torch",
+    "transformers",
+    "sentence_transformers",
+    "fastembed",
+    "model2vec",
+    "FlagEmbedding",
+    "llama_cpp",
 )
 
 

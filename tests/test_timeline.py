@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_embed.record import STAGES
-from otel_embed.timeline import Exchange, Lane, _in_sequence, _swept, partition
+from otel_embed.timeline import Exchange, Lane, _in_sequence, _nested, _swept, partition
 
 moments = st.integers(min_value=-50, max_value=1_100)
 stages = st.sampled_from(STAGES)
@@ -51,6 +51,42 @@ def test_the_quick_way_for_lanes_in_sequence_says_what_the_general_way_says(
     quick, general = _in_sequence(10, now + 5, found, count), _swept(10, now + 5, found)
     assert quick is not None
     assert _by_stage(quick) == _by_stage(general)
+
+
+@st.composite
+def nests(draw: st.DrawFn) -> list[Lane]:
+    """Lanes that hold one another, in the order in which they began."""
+    found: list[Lane] = []
+    open_lanes: list[Lane] = []
+    now = 10
+    for step in draw(st.lists(st.integers(0, 20), max_size=24)):
+        now += step // 2
+        if step % 2 and open_lanes:
+            open_lanes.pop().end = now
+        else:
+            open_lanes.append(Lane(now, draw(stages)))
+            found.append(open_lanes[-1])
+    while open_lanes:
+        open_lanes.pop().end = now
+    return found
+
+
+@settings(max_examples=400)
+@given(nests())
+def test_the_quick_way_for_lanes_in_lanes_says_what_the_general_way_says(found: list[Lane]) -> None:
+    end = max([lane.end or 0 for lane in found], default=10) + 3
+    quick, general = _nested(10, end, found), _swept(10, end, found)
+    assert quick is not None
+    assert _by_stage(quick) == _by_stage(general)
+    assert sum(timing.end_ns - timing.start_ns for timing in quick) == end - 10
+
+
+@settings(max_examples=400)
+@given(st.lists(lanes(), max_size=6), st.integers(0, 1000))
+def test_the_quick_way_takes_nothing_that_it_cannot_do(found: list[Lane], length: int) -> None:
+    found = [lane for lane in found if not isinstance(lane, Exchange)]
+    quick = _nested(0, length, found)
+    assert quick is None or _by_stage(quick) == _by_stage(_swept(0, length, found))
 
 
 def _by_stage(timings: tuple) -> list:  # type: ignore[type-arg]

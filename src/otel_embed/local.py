@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from otel_embed.guard import Guard
 from otel_embed.observe import CallSite, OpenCall, open_call
 from otel_embed.provider import Arguments, Timed
-from otel_embed.record import Batch, LocalWork
+from otel_embed.record import Batch, LocalWork, Stage
 from otel_embed.stages import OpenStage, StageSite
 from otel_embed.timeline import Lane
 
@@ -28,9 +28,21 @@ class LocalCall(OpenCall):
 
     def __init__(self, site: CallSite, arguments: Arguments, parent: OpenCall | None, around: Context) -> None:
         self.batches: list[Batch] = []
+        self._trailing: Lane | None = None
         self._passes: list[DevicePass] = []
         self._device_ns: int | None = None
         super().__init__(site, arguments, parent, around)
+
+    def add(self, lane: Lane) -> None:
+        if self._trailing is not None:
+            self._trailing.end, self._trailing = lane.start, None
+        super().add(lane)
+
+    def trail(self, stage: Stage) -> None:
+        """From now on the call is in this stage, until a function with one of its own begins."""
+        lane = Lane(time.perf_counter_ns(), stage)
+        self.add(lane)
+        self._trailing = lane
 
     def passes(self, lane: Lane) -> DevicePass | None:
         """A model's pass begins; the device that it runs on is timed where it can be."""
@@ -52,6 +64,8 @@ class LocalCall(OpenCall):
     def finish(self, result: Any, error: BaseException | None, end: int) -> None:
         if not self.end:
             with _ADDING_UP:
+                if self._trailing is not None:
+                    self._trailing.end = end
                 self._add_up()
         super().finish(result, error, end)
 
@@ -115,11 +129,10 @@ class LocalStage(OpenStage):
         self._pass = call.passes(self._lane) if site.timed.torch else None
 
     def close(self, result: Any, error: BaseException | None) -> None:
-        timed, lane = self._site.timed, self._lane
+        timed = self._site.timed
+        self._lane.end = time.perf_counter_ns()
         if error is None and timed.then is not None:
-            lane.marks.append((time.perf_counter_ns(), timed.then))
-        else:
-            lane.end = time.perf_counter_ns()
+            self._call.trail(timed.then)
         if self._pass is not None:
             self._pass.launched()
         if error is None and timed.batch is not None:

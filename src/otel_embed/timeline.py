@@ -61,7 +61,8 @@ def partition(start: int, end: int, lanes: list[Lane], exchanges: int) -> tuple[
 
     ``exchanges`` is how many of the lanes are exchanges.
     """
-    timings = _in_sequence(start, end, lanes, exchanges) or _swept(start, end, lanes)
+    timings = _in_sequence(start, end, lanes, exchanges) or (None if exchanges else _nested(start, end, lanes))
+    timings = timings or _swept(start, end, lanes)
     return timings if len(timings) <= MAX_TIMINGS else _condensed(timings)
 
 
@@ -104,6 +105,34 @@ def _in_sequence(start: int, end: int, lanes: list[Lane], exchanges: int) -> tup
     if end > now or not timings:
         timings.append(_timing((gap, now - start, end - start, True)))
     return tuple(timings)
+
+
+def _nested(start: int, end: int, lanes: list[Lane]) -> tuple[StageTiming, ...] | None:
+    """The stages where lanes of one stage each hold one another or follow, as those of a local model do; else None."""
+    timings: list[StageTiming] = []
+    around = [(end, Lane(start, "other"))]
+    now = start
+    for lane in lanes:
+        begins, last = lane.start, lane.end
+        while around[-1][0] <= begins and len(around) > 1:
+            over, inner = around.pop()
+            _spend(timings, inner, now - start, over - start)
+            now = over
+        over, outer = around[-1]
+        if last is None or last > over or begins < now or len(lane.marks) > 1:
+            return None
+        _spend(timings, outer, now - start, begins - start)
+        now = begins
+        around.append((last, lane))
+    for over, lane in reversed(around):
+        _spend(timings, lane, now - start, over - start)
+        now = over
+    return tuple(timings) or (StageTiming("other", 0, end - start),)
+
+
+def _spend(timings: list[StageTiming], lane: Lane, begin: int, end: int) -> None:
+    if end > begin:
+        _extend(timings, _timing((lane.marks[0][1], begin, end, lane.own)))
 
 
 def _gap(over: int, exchanges: int, failed: bool) -> Stage:

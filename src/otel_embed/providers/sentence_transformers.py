@@ -11,7 +11,7 @@ from otel_embed.reading import dimensions, first, model_name, padded, stacked, t
 from otel_embed.record import Batch, InputKind, Reply, Request
 
 _names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-"""What each model was loaded as; a copy, or one from another process, knows it by its configuration at most."""
+"""What each model was loaded as; of a copy, and of one from another process, what its configuration says."""
 
 
 def _loads(call: Arguments) -> str | None:
@@ -22,11 +22,13 @@ def _loads(call: Arguments) -> str | None:
 
 
 def _name(model: Any) -> str | None:
-    return _names.get(model) or _configured(first(list(model)))
-
-
-def _configured(module: Any) -> str | None:
-    return model_name(told(told(told(module, "auto_model"), "config"), "_name_or_path"))
+    name = _names.get(model)
+    if name is None:
+        config = told(told(first(list(model)), "auto_model"), "config")
+        name = model_name(told(config, "_name_or_path"))
+        if name is not None:
+            _names[model] = name
+    return name
 
 
 def _request(call: Arguments) -> Request:

@@ -35,9 +35,9 @@ def transformer(folder: Path) -> str:
     )
     BertModel(config).eval().save_pretrained(folder)
     word_piece(folder / "tokenizer.json")
-    BertTokenizerFast(
-        tokenizer_file=str(folder / "tokenizer.json"), model_max_length=LONGEST, do_lower_case=True
-    ).save_pretrained(folder)
+    file = str(folder / "tokenizer.json")
+    tokenizer = BertTokenizerFast(tokenizer_file=file, model_max_length=LONGEST, clean_up_tokenization_spaces=True)
+    tokenizer.save_pretrained(folder)
     return str(folder)
 
 
