@@ -147,7 +147,7 @@ def _wrapped(original: Any, patch: Patch, method: bool) -> Callable[..., Any]:
         return functools.wraps(original)(_muted(original, patch))
     make = _around_async if inspect.iscoroutinefunction(inspect.unwrap(original)) else _around
     call = original
-    if method and not isinstance(original, FunctionType):  # another instrumentation's proxy: it wants to be bound
+    if method and type(original) is not FunctionType:  # another instrumentation's proxy: it wants to be bound
 
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             return original.__get__(self, type(self))(*args, **kwargs)
