@@ -44,8 +44,9 @@ class Patch:
         self.versions, self.base = "", True
         self.submits, self.mutes = isinstance(site, Submit), isinstance(site, Muted)
         self.also = site.also if isinstance(site, Submit) else ()
-        self.occasion: Collection[Any] = (True,) if getattr(site, "always", False) else OPEN_CALLS
-        """Empty while there is nothing to observe: stages and exchanges matter only while a call is open."""
+        always = getattr(site, "always", False)
+        self.occasion: Collection[Any] = (True,) if always else getattr(site, "occasion", OPEN_CALLS)
+        """Empty while there is nothing to observe: stages and exchanges matter only while a call or its body is open."""
         self._site = site
         self.switch_on()
 
