@@ -46,7 +46,7 @@ class Patch:
         self.also = site.also if isinstance(site, Submit) else ()
         always = getattr(site, "always", False)
         self.occasion: Collection[Any] = (True,) if always else getattr(site, "occasion", OPEN_CALLS)
-        """Empty while there is nothing to observe: stages and exchanges matter only while a call or its body is open."""
+        """Empty while there is nothing to observe: others matter only while a call, or its body, is open."""
         self._site = site
         self.switch_on()
 
