@@ -7,7 +7,7 @@ from pathlib import Path
 import nox
 
 nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "llama_index_line", "haystack_line",
-                        "transport_line", "provider_line", "local", "local_line"]  # fmt: skip
+                        "transport_line", "provider_line", "local", "local_line", "bedrock_line"]  # fmt: skip
 OPENAI_LINES = {
     "1.0.0": ["openai==1.0.0", "httpx==0.23.0; python_version<'3.13'", "httpx<0.28"],
     "1.3": ["openai==1.3.5", "httpx<0.28"],
@@ -77,6 +77,13 @@ PROVIDER_LINES = {
 PROVIDER_WARNINGS = ["ignore:`json_encoders` is deprecated", "ignore:Support for class-based `config`"]
 """Of pydantic, about what cohere 5.11 and together 1.5 call."""
 
+BEDROCK_LINES = {
+    "botocore 1.31": ["boto3==1.28.57", "botocore==1.31.57", "urllib3<2"],
+    "botocore": ["boto3"],  # the newest, which is ahead of what aiobotocore takes
+    "aiobotocore 2.7": ["aiobotocore[boto3]==2.7.0"],
+    "aiobotocore 2": ["aiobotocore[boto3,httpx]<3"],
+}
+BEDROCK_TESTS = ["tests/test_bedrock.py", "tests/test_bedrock_answers.py"]
 TORCH = "torch==2.13.0"
 """Named, so that no build for CUDA is chosen for it, which is 4 GB larger."""
 LOCAL_LINES = {
@@ -205,6 +212,13 @@ def llama_cpp(session: nox.Session) -> None:
     """llama.cpp is built from source, with a compiler and cmake and for ten minutes, so this is not run by default."""
     install(session, "llama-cpp-python>=0.3,<0.4", "gguf", "hypothesis", "numpy", "pytest", "trustme")
     session.run("pytest", "tests/local/test_llama_cpp.py", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("line", list(BEDROCK_LINES))
+def bedrock_line(session: nox.Session, line: str) -> None:
+    install(session, *BEDROCK_LINES[line], "hypothesis", "pytest", "trustme")
+    session.run("pytest", *BEDROCK_TESTS, *session.posargs)
 
 
 @nox.session

@@ -22,10 +22,14 @@ from fakes.otlp import HttpReceiver, closed_port, grpc_receiver, silent_listener
 from otel_embed.cli.checklist import to_dict
 from otel_embed.cli.checks.findings import Section
 from otel_embed.cli.doctor import export
+from otel_embed.frameworks import FRAMEWORKS
+from otel_embed.providers import PROVIDERS
+from otel_embed.transports import TRANSPORTS
 
 BIN = Path(sys.executable).parent
 CLI = [sys.executable, "-m", "otel_embed.cli", "doctor"]
-REAL = "openai,haystack,langchain,llama_index,httpx,httpx2"
+REAL = ",".join(dict.fromkeys(provider.name for provider in (*TRANSPORTS, *PROVIDERS, *FRAMEWORKS)))
+"""All that is declared: what is installed of it here is not the machine's."""
 HTTP = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
 
 
@@ -58,7 +62,7 @@ class Doctor:
         self.env = kept | {
             "PYTHONPATH": str(self.folder),
             "OTEL_EMBED_DISABLED_PROVIDERS": REAL,
-            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "openai,httpx,httpx2",
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "openai,bedrock,botocore,aiobotocore,httpx,httpx2",
             "OTEL_SERVICE_NAME": "ingest",
             "COLUMNS": "100",
             "LC_ALL": "C.UTF-8",

@@ -114,6 +114,7 @@ ELSEWHERE = {
     "is of what has tests of its own": {
         "OpenExchange.__init__", "OpenExchange.mark", "OpenExchange.answered", "OpenExchange.server", "OpenCall.exchange",
         "Exchange.__init__", "Pricing._with_media", "Prices.find_media", "_is_quick", "_condensed", "_add_work",
+        "Pricing._as_sent", "OpenCall._leave", "OpenCall._ending",
         "_tell_work", "_padding", "_truncated",
         "Runs._abandon", "langchain_handler._same", "langchain_runs.is_content",
     },

@@ -636,6 +636,8 @@ TRUSTED = {
     "Step.__init__": "the same",
     "BodyEnd.__call__": "holds the guard",
     "_FileEnd.__del__": "calls that",
+    "_Heard.__call__": "holds the guard",
+    **dict.fromkeys(("_listen", "_Heard.__init__", "_ended_early", "_Break.open"), "are reached with Bedrock's answers"),
     **({} if find_spec("aiohappyeyeballs") else {"_Dial.open": "aiohttp before 3.10 does not come to it"}),
 }
 PLACES = {

@@ -22,6 +22,10 @@ class OpenExchange(Exchange):
     status: int | None = None
     error: str | None = None
     body_open = False
+    heard = b""
+    """The last bytes of the body, as far as they came by."""
+    listen: Callable[[OpenExchange], None] | None = None
+    """What a transport is to be asked with that it remembers them; None where it does so of itself, or cannot."""
     _on_close: Callable[[int, BaseException | None], None] | None = None
     _readers = 0
     _raised: BaseException | None = None

@@ -23,6 +23,18 @@ _BY_STATUS: dict[int, Cause] = {
     429: "rate_limited",
     504: "timeout",
 }
+_BY_CODE: dict[str, Cause] = {
+    "ExpiredToken": "authentication",
+    "ExpiredTokenException": "authentication",
+    "ModelErrorException": "server_error",
+    "ModelNotReadyException": "server_error",
+    "ModelTimeoutException": "timeout",
+    "RequestExpired": "authentication",
+    "ServiceQuotaExceededException": "quota_exhausted",
+    "Throttling": "rate_limited",
+    "ThrottlingException": "rate_limited",
+}
+"""Codes of AWS that say more than their status does: a used up quota has 400, a model that is not ready yet has 429."""
 _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "Arrearage"})
 _QUOTA = re.compile(rb'"(?:code|type)"\s*:\s*"(?:' + "|".join(sorted(_QUOTA_CODES)).encode() + rb')"')
 _KEY_INVALID = "API_KEY_INVALID"
@@ -33,6 +45,8 @@ _BY_NAME: tuple[tuple[str, Cause], ...] = (
     ("KeyboardInterrupt", "cancelled"),
     ("GeneratorExit", "cancelled"),
     ("Timeout", "timeout"),
+    ("Credential", "authentication"),  # none, or none to be had: nothing was sent
+    ("Unauthorized", "authentication"),
     ("JSONDecodeError", "server_error"),  # of an answer; the others of its family are the caller's
     ("ResponseValidation", "server_error"),
     ("Connect", "network"),
@@ -40,6 +54,8 @@ _BY_NAME: tuple[tuple[str, Cause], ...] = (
     ("ProtocolError", "network"),
     ("TransportError", "network"),
     ("PayloadError", "network"),  # aiohttp's, of a body that breaks off
+    ("ResponseStreaming", "network"),  # botocore's
+    ("IncompleteRead", "network"),
     ("OSError", "network"),
     ("ValidationError", "invalid_input"),
     ("ValueError", "invalid_input"),
@@ -54,7 +70,7 @@ def failure(error: BaseException, status: int | None = None, unanswered: str = "
     with. Who is cancelled or runs out of time between two attempts fails for that reason, whatever the last answer was.
     What fails after a good answer, fails for what that answer holds.
     """
-    told, named = _status(error), _named_cause(error)
+    told, named = _status(error), _coded_cause(error) or _named_cause(error)
     refused = status is not None and status >= 400
     if told is not None and not refused and (unanswered or _says_unanswered(type(error).__name__)):
         told = None  # made up, as by litellm
@@ -85,13 +101,27 @@ def qualified_name(error: BaseException) -> str:
 
 
 def _status(error: BaseException) -> int | None:
-    for link in _chain(error):
-        for source in (link, _told(link, "response")):
-            for name in ("status_code", "http_status", "status"):
-                value = _told(source, name)
-                if isinstance(value, int) and 400 <= value < 600:
-                    return int(value)
-    return None
+    told = (value for link in _chain(error) for value in _statuses(link))
+    return next((int(value) for value in told if isinstance(value, int) and 400 <= value < 600), None)
+
+
+def _statuses(error: BaseException) -> Iterator[Any]:
+    for source in (error, _told(error, "response")):
+        for name in ("status_code", "http_status", "status"):
+            yield _told(source, name)
+    yield _of_aws(error, "ResponseMetadata", "HTTPStatusCode")
+
+
+def _of_aws(error: BaseException, part: str, name: str) -> Any:
+    """What botocore's ``ClientError`` says in its response, a dict; None where there is none."""
+    response = _told(error, "response")
+    said = response.get(part) if isinstance(response, dict) else None
+    return said.get(name) if isinstance(said, dict) else None
+
+
+def _coded_cause(error: BaseException) -> Cause | None:
+    codes = (_of_aws(link, "Error", "Code") for link in _chain(error))
+    return next((_BY_CODE[code] for code in codes if isinstance(code, str) and code in _BY_CODE), None)
 
 
 def _told(source: object, name: str) -> Any:
@@ -107,7 +137,7 @@ def _status_cause(error: BaseException, status: int) -> Cause:
         return "quota_exhausted"
     if status == 400 and _KEY_INVALID in repr(_told(error, "details"))[:_EDGE]:
         return "authentication"
-    return _cause_of(status)
+    return _coded_cause(error) or _cause_of(status)
 
 
 def _cause_of(status: int) -> Cause:

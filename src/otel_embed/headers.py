@@ -25,6 +25,7 @@ _NAMES = {
     "openai-processing-ms": 2,
     "voyage-processing-ms": 2,
     "x-total-time": 2,
+    "x-amzn-bedrock-invocation-latency": 2,
     "x-envoy-upstream-service-time": 2,
     "content-length": 3,
 }

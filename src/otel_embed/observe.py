@@ -97,11 +97,19 @@ class CallSite:
         self.tokens_are: UsageSource | None = "counted" if call.local else None
         self.read_request, self.reading_request = call.request, Guard(f"read a {provider} request")
         self.read_reply, self.reading_reply = call.reply, Guard(f"read a {provider} reply")
-        self.wanted = guarded(call.when, f"look at a {provider} request", False) if call.when else None
+        self.wanted, self.looking = call.when, Guard(f"look at a {provider} request")
         self.divides = guarded(call.divides, f"look at a {provider} request", True) if call.divides else None
         self.read_component = guarded(call.component, f"read a {provider} class") if call.component else None
 
     def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OpenCall | None:
+        arguments = _arguments((instance, args, kwargs))
+        if self.wanted is not None:  # first, for it may be another function's most frequent answer by far
+            try:
+                if not self.wanted(arguments):
+                    return None
+            except Exception as error:
+                self.looking.contain(error)
+                return None
         around = context.get_current()
         if around.get(SUPPRESSED):
             return None
@@ -111,9 +119,6 @@ class CallSite:
                 parent = None
             elif parent.site.call.encloses or parent.does_itself(self, instance):
                 return None
-        arguments = _arguments((instance, args, kwargs))
-        if self.wanted is not None and not self.wanted(arguments):
-            return None
         return self.opens(self, arguments, parent, around)
 
 
@@ -138,6 +143,8 @@ class OpenCall:
     """Provider and model of the last call inside this one that was billed."""
     headers: Any = None
     """The last answer's, as ``otel_embed.headers.read`` takes them."""
+    said: Reply | None = None
+    """What the result told before the application read its body, where that comes later."""
     streamed: OpenExchange | None = None
     """The exchange whose body is left to the application."""
     counted: int | None = None
@@ -199,9 +206,23 @@ class OpenCall:
         streamed, self.streamed = self.streamed, None
         if streamed is not None and error is None and streamed.body_open:
             OPEN_CALLS.pop(id(self), None)  # what is open here is never let go, nor a response that is dropped unread
-            streamed.when_over(lambda end, error: self.finish(result, error, end))
+            if self.site.call.ending is None:
+                streamed.when_over(lambda end, error: self.finish(result, error, end))
+            else:
+                self._leave(result, streamed)
         else:
             self.finish(result, error, time.perf_counter_ns())
+
+    def _leave(self, result: Any, streamed: OpenExchange) -> None:
+        """What the body does not tell is read now: who drops the result unread finds that nobody else holds it."""
+        self.said = _NOTHING_SAID
+        try:
+            self.said = self.site.read_reply(result)
+        except Exception as wrong:
+            self.site.reading_reply.contain(wrong)
+        if self.said.tokens is None and streamed.listen is not None:
+            streamed.listen(streamed)
+        streamed.when_over(lambda end, error: self.finish(None, error, end))
 
     def finish(self, result: Any, error: BaseException | None, end: int) -> None:
         """Read what happened while the application's objects are at hand, and report it, once."""
@@ -216,7 +237,9 @@ class OpenCall:
             if self.divided:
                 self.delegated = True
             try:
-                self.reply = reply = site.read_reply(result)
+                self.reply = reply = self.said or site.read_reply(result)
+                if reply.tokens is None and site.call.ending is not None:
+                    self.reply = reply = reply._replace(tokens=site.call.ending(self._ending()))
             except Exception as wrong:
                 site.reading_reply.contain(wrong)
                 reply = self.reply
@@ -256,6 +279,11 @@ class OpenCall:
         # A library counts what its cache knew with the rest.
         characters = lookup.hit_characters + lookup.miss_characters
         return Usage(ceil(usage.tokens * lookup.miss_characters / (characters or 1)), "estimated")
+
+    def _ending(self) -> bytes:
+        """The last bytes of the last answer, as far as they came by."""
+        heard = [lane.heard for lane in self.lanes if isinstance(lane, OpenExchange)]
+        return heard[-1] if heard else b""
 
     def _last_end(self) -> tuple[int | None, str]:
         """How the last exchange ended: the status of its answer, the name of the exception."""
@@ -303,7 +331,7 @@ class OpenCall:
             _dimensions(request, reply) if request.encoding_format else reply.dimensions or request.dimensions,
             request.encoding_format,
             usage,
-            None if usage is None and not reply.media else site.recorder.price(self, usage),
+            site.recorder.price(self, usage) if usage is not None or self._has_media() else None,
             self.start_unix_ns,
             end - start,
             partition(start, end, lanes, len(exchanges)),
@@ -315,6 +343,10 @@ class OpenCall:
             self.work,
         )
         return _embedding_call(fields)
+
+    def _has_media(self) -> bool:
+        """Whether something else than tokens may be billed."""
+        return bool(self.reply.media or (self.request.media and self.failure is None and not self.delegated))
 
 
 def _dimensions(request: Request, reply: Reply) -> int | None:

@@ -63,6 +63,9 @@ class Call(NamedTuple):
     encloses: bool = False
     """True where embedding calls inside this one, of other libraries too, are how it does its work and no calls of
     their own."""
+    ending: Callable[[bytes], int | None] | None = None
+    """For an answer whose body the application reads itself: the billed tokens, from the last bytes of it, where
+    ``reply`` does not tell them. ``reply`` then reads the result before its body, and nothing holds the result."""
 
 
 class Operation(NamedTuple):

@@ -57,6 +57,8 @@ CostSource = Literal["table", "user", "provider", "cache"]
 """``cache``: answered by a cache of the application's own, which costs nothing."""
 Unit = Literal["tokens", "characters", "image_tokens", "other_tokens", "images", "pixels"]
 """What a price is for; ``other_tokens`` are those of audio, video and documents."""
+Media = tuple[tuple[Unit, float], ...]
+"""What is billed beside or instead of text tokens, with how much of it."""
 
 
 class Server(NamedTuple):
@@ -93,6 +95,8 @@ class Request(NamedTuple):
     """Where a local model runs: ``cpu``, ``cuda:0``, ``mps``."""
     metered: bool = True
     """False where nobody bills by use, as on a server of one's own: a call without a price is then no gap."""
+    media: Media | None = ()
+    """What is billed as it was sent where no reply says it: images. None, and so is the cost, where it is not known."""
 
 
 class Failure(NamedTuple):
@@ -111,7 +115,7 @@ class Reply(NamedTuple):
     eight dimensions a number."""
     tokens: int | None = None
     """Billed input tokens as the provider reports them; None when it does not say."""
-    media: tuple[tuple[Unit, float], ...] = ()
+    media: Media = ()
     """What is billed beside or instead of text tokens, as reported: images, image tokens, pixels, characters."""
     cost_usd: float | None = None
     """What the client library itself says that the call cost; a price of our own goes before it."""

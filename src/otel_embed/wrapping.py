@@ -44,8 +44,9 @@ class Patch:
         self.versions, self.base = "", True
         self.submits, self.mutes = isinstance(site, Submit), isinstance(site, Muted)
         self.also = site.also if isinstance(site, Submit) else ()
-        self.occasion: Collection[Any] = (True,) if getattr(site, "always", False) else OPEN_CALLS
-        """Empty while there is nothing to observe: stages and exchanges matter only while a call is open."""
+        always = getattr(site, "always", False)
+        self.occasion: Collection[Any] = (True,) if always else getattr(site, "occasion", OPEN_CALLS)
+        """Empty while there is nothing to observe: others matter only while a call, or its body, is open."""
         self._site = site
         self.switch_on()
 
@@ -147,7 +148,7 @@ def _wrapped(original: Any, patch: Patch, method: bool) -> Callable[..., Any]:
         return functools.wraps(original)(_muted(original, patch))
     make = _around_async if inspect.iscoroutinefunction(inspect.unwrap(original)) else _around
     call = original
-    if method and not isinstance(original, FunctionType):  # another instrumentation's proxy: it wants to be bound
+    if method and type(original) is not FunctionType:  # another instrumentation's proxy: it wants to be bound
 
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             return original.__get__(self, type(self))(*args, **kwargs)

@@ -11,14 +11,13 @@ from otel_embed.pricing.chat import ChatPrices
 from otel_embed.pricing.prices import Price, Prices
 from otel_embed.pricing.tokens import Calibration, TokenCounter
 from otel_embed.provider import Lookup
-from otel_embed.record import CacheOutcome, Cost, Request, Unit, Usage
+from otel_embed.record import CacheOutcome, Cost, Media, Request, Unit, Usage
 
 _CHARACTERS_PER_TOKEN = 4
 _MAX_LEARNED = 1000
 _IMAGES: tuple[Unit, ...] = ("image_tokens", "images", "pixels")
 _Biller = tuple[str, "str | None", "str | None"]
 """The provider, and the models that its price may stand under."""
-Media = tuple[tuple[Unit, float], ...]
 
 
 class Pricing:
@@ -47,8 +46,11 @@ class Pricing:
         """What a call cost; None, not 0, where a price that it takes is unknown or there is nobody to pay."""
         if call.site.call.local:
             return None
-        reply, biller = call.reply, (call.provider, call.reply.model, call.request.model)
-        if reply.media or usage is None:
+        reply, request = call.reply, call.request
+        biller = (call.provider, reply.model, request.model)
+        if not reply.media and request.media != ():
+            cost = self._as_sent(biller, usage, request)
+        elif reply.media or usage is None:
             cost = self._with_media(biller, usage, reply.media)
         elif call.request.kind in ("image", "mixed") and self._prices_images(biller):
             cost = None  # which of the tokens are those of images, nobody says
@@ -71,6 +73,12 @@ class Pricing:
             self._priced[biller] = price
             self._billers[biller[2]] = biller[:2]
         return price
+
+    def _as_sent(self, biller: _Biller, usage: Usage | None, request: Request) -> Cost | None:
+        """What is known to have been sent; of an image alone, tokens that a provider counts are not billed as text."""
+        if request.media is None or (usage is None and request.kind == "mixed"):
+            return None
+        return self._with_media(biller, None if request.kind == "image" else usage, request.media)
 
     def _with_media(self, biller: _Biller, usage: Usage | None, media: Media) -> Cost | None:
         """The sum over text tokens and what else is billed; text is billed by the character or by the token."""

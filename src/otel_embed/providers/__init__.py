@@ -24,5 +24,7 @@ LIBRARIES = (
     "model2vec",
     "sentence_transformers",
     "transformers",
+    "bedrock",
+    "bedrock_async",
 )
 PROVIDERS: tuple[Provider, ...] = tuple(import_module(f"{__name__}.{library}").PROVIDER for library in LIBRARIES)

@@ -6,11 +6,12 @@ requests, an embedding call's or not, go through a dozen signals.
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from otel_embed.exchange import OpenExchange
 from otel_embed.provider import Arguments, Provider, Transport
-from otel_embed.transports.flight import Asked, BodyEnd, Passing, Sender, Step, content_length, in_flight
+from otel_embed.transports.flight import TAIL_BYTES, Asked, BodyEnd, Passing, Sender, Step, content_length, in_flight
 
 
 def _asked(call: Arguments) -> Asked:
@@ -29,8 +30,50 @@ def _answered(call: Arguments, response: Any, exchange: OpenExchange) -> None:
 def watch(response: Any, exchange: OpenExchange) -> None:
     """Leave the exchange open until the connection is given back: at the body's end, or when it is given up."""
     connection = response.connection  # None where the whole body has come already
-    if connection is not None and response.status != 101:
-        connection.add_callback(BodyEnd(exchange))
+    if connection is None:
+        exchange.heard = _unread(response)
+    elif response.status != 101:
+        connection.add_callback(_ResponseEnd(exchange, response))
+
+
+class _ResponseEnd(BodyEnd):
+    """The end of a response's body; ``AWAITED`` has it as long as the body is awaited."""
+
+    __slots__ = ("_content", "_response")
+
+    def __init__(self, exchange: OpenExchange, response: Any) -> None:
+        super().__init__(exchange)
+        self._response, self._content = weakref.ref(response), id(response.content)
+        AWAITED[self._content] = self
+
+    def _end(self) -> None:
+        AWAITED.pop(self._content, None)
+        self._exchange.heard = _unread(self._response())
+        super()._end()
+
+
+AWAITED: dict[int, _ResponseEnd] = {}
+"""By the ``id`` of the stream that it is read from."""
+
+
+class _Break:
+    """``StreamReader.set_exception``: a body breaks off, and the connection may be given back much later."""
+
+    occasion = AWAITED
+
+    def open(self, content: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        error = args[0] if args else kwargs["exc"]
+        if type(error).__name__ == "ClientConnectionError":  # the response is closed by who has read enough of it
+            return
+        awaited = AWAITED.pop(id(content), None)
+        if awaited is not None:
+            awaited.break_off(error)
+
+
+def _unread(response: Any) -> bytes:
+    """The last bytes of what has come of a body and is not read yet; the end of one comes before they are."""
+    pieces = getattr(getattr(response, "content", None), "_buffer", ())
+    return b"".join([piece[-TAIL_BYTES:] for piece in tuple(pieces)[-3:]])[-TAIL_BYTES:]
 
 
 def _sent(exchange: OpenExchange, request: Any, response: Any) -> None:
@@ -84,5 +127,6 @@ AIOHTTP = Provider(
         Transport("aiohappyeyeballs:start_connection", _Dial(None, "tls")),
         Transport("aiohttp.client_reqrep:ClientRequest.send", Step("send", "wait", _sent)),
         Transport("aiohttp.client_reqrep:ClientResponse.start", Step(None, "receive", _started)),
+        Transport("aiohttp.streams:StreamReader.set_exception", _Break()),
     ),
 )

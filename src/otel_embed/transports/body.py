@@ -115,7 +115,8 @@ class _Watched:
 
     def _remember(self, chunk: bytes) -> None:
         if self._extensions is not None:
-            self._extensions[TAIL] = (self._extensions.get(TAIL, b"") + chunk[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+            heard = self._extensions.get(TAIL, b"") + chunk[-_TAIL_BYTES:]
+            self._extensions[TAIL] = self._exchange.heard = heard[-_TAIL_BYTES:]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_stream"], name)

@@ -20,6 +20,8 @@ from otel_embed.provider import Arguments
 from otel_embed.record import Stage
 
 _ENDING = Guard("see the end of a response body")
+TAIL_BYTES = 512
+"""How much of a body's end is remembered: there an answer says what it cost."""
 _IN_FLIGHT: ContextVar[Flight | None] = ContextVar("otel_embed_in_flight", default=None)
 
 
@@ -131,7 +133,11 @@ class BodyEnd:
 
     def _end(self) -> None:
         error = sys.exc_info()[1]
-        end(self._exchange, self._unraised() if error is None or error is self._handled else error)
+        self.break_off(self._unraised() if error is None or error is self._handled else error)
+
+    def break_off(self, error: BaseException | None) -> None:
+        """The body is over, for this reason where it is not complete."""
+        end(self._exchange, error)
         self._handled = None
 
     def _unraised(self) -> Exception | None:

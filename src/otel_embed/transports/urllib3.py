@@ -6,11 +6,16 @@ It makes no exchange of its own: what is sent through urllib3 directly belongs t
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from otel_embed.exchange import OpenExchange
+from otel_embed.guard import Guard
 from otel_embed.provider import Provider, Transport
-from otel_embed.transports.flight import BodyEnd, Flight, Step, in_flight
+from otel_embed.transports.flight import TAIL_BYTES, BodyEnd, Flight, Step, in_flight
+
+_HEARING = Guard("see the end of a response body")
 
 
 def watch(response: Any, exchange: OpenExchange) -> None:
@@ -23,6 +28,34 @@ def watch(response: Any, exchange: OpenExchange) -> None:
     file = getattr(source, "fp", None)  # None when the body is over
     if file is not None:
         file.otel_embed = _FileEnd(exchange, source)
+        exchange.listen = partial(_listen, weakref.ref(source))
+
+
+def _listen(source: Callable[[], Any], exchange: OpenExchange) -> None:
+    """Remember the last bytes that urllib3 reads of a body."""
+    it = source()
+    if it is not None:
+        it.read = _Heard(source, type(it).read, exchange)
+
+
+class _Heard:
+    """``read`` of one of the standard library's responses. It does not hold that: its caller does, who may drop it."""
+
+    def __init__(self, source: Callable[[], Any], read: Callable[..., bytes], exchange: OpenExchange) -> None:
+        self._source, self._read, self._exchange = source, read, exchange
+
+    def __call__(self, *args: Any, **kwargs: Any) -> bytes:
+        exchange = self._exchange
+        with _HEARING:
+            exchange.hold()  # the end of a body comes before the bytes that are read last
+        try:
+            data = self._read(self._source(), *args, **kwargs)
+            with _HEARING:
+                exchange.heard = (exchange.heard + data[-TAIL_BYTES:])[-TAIL_BYTES:]
+            return data
+        finally:
+            with _HEARING:
+                exchange.release()
 
 
 class _FileEnd(BodyEnd):
@@ -35,13 +68,21 @@ class _FileEnd(BodyEnd):
     def __del__(self) -> None:
         self()
 
+    def break_off(self, error: BaseException | None) -> None:
+        # What cannot be read as the size of the next piece is the end of the connection.
+        super().break_off(_ended_early() if isinstance(error, ValueError) else error)
+
     def _unraised(self) -> Exception | None:
         source = self._source()
         if source is None or source.closed or not source.length:
             return None
-        from urllib3.exceptions import ProtocolError
+        return _ended_early()
 
-        return ProtocolError("Response ended prematurely")  # as urllib3 finds out next, if it cares
+
+def _ended_early() -> Exception:
+    from urllib3.exceptions import ProtocolError
+
+    return ProtocolError("Response ended prematurely")  # as urllib3 finds out next, if it cares
 
 
 def _answered(exchange: OpenExchange, connection: Any, response: Any) -> None:

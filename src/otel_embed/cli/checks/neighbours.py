@@ -23,16 +23,18 @@ class Effect(NamedTuple):
 _TOGETHER = Effect("ok", "works together with otel-embed: one span a call, counted once")
 _TWICE = Effect("warning", "makes a span of its own for each call and counts its tokens a second time")
 _SPAN = Effect("warning", "makes a span of its own for each call; metrics are not affected")
+_AWS = Effect("ok", "makes a span of its own for every call to AWS, embedding calls too; metrics are not affected")
 _MAYBE = Effect("note", "may make spans of its own for the same calls")
 
 _BY_DISTRIBUTION: tuple[tuple[str, Effect], ...] = (
     (r"opentelemetry-instrumentation-(genai-(openai|bedrock)|google-genai)", _TOGETHER),
     (r"opentelemetry-instrumentation-openai-v2", _TWICE),
     (r"elastic-opentelemetry-instrumentation-openai", _TWICE),
+    (r"opentelemetry-instrumentation-botocore", _AWS),
     # OpenLLMetry
-    (r"opentelemetry-instrumentation-openai", _TWICE),
+    (r"opentelemetry-instrumentation-(openai|bedrock)", _TWICE),
     (
-        r"opentelemetry-instrumentation-(bedrock|cohere|google-generativeai|haystack|litellm|llamaindex|mistralai|ollama"
+        r"opentelemetry-instrumentation-(cohere|google-generativeai|haystack|litellm|llamaindex|mistralai|ollama"
         r"|together|transformers|vertexai|voyageai)",
         _MAYBE,
     ),

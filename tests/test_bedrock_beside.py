@@ -1,0 +1,173 @@
+"""Bedrock below LangChain, beside other instrumentations, and with bugs of our own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import aiobotocore.client
+import botocore.client
+import pytest
+from langchain_aws import BedrockEmbeddings
+from opentelemetry.instrumentation.botocore import AiobotocoreInstrumentor, BotocoreInstrumentor
+from opentelemetry.instrumentation.genai.bedrock import BedrockInstrumentor
+
+import otel_embed
+from bedrock_clients import COHERE, TEXT, TITAN, call, connect, each_client, invoke
+from conftest import Telemetry
+from fakes.bedrock_server import BedrockServer
+from fakes.faults import Fault
+from otel_embed import exchange, failure, guard, observe
+from otel_embed.pricing import bill
+from otel_embed.providers import bedrock, bedrock_bodies
+from otel_embed.transports import aiohttp, urllib3
+from test_faults import broken, functions
+
+PROFILE = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/a1b2c3d4e5f6"
+IMAGE = ("amazon.titan-embed-image-v1", {"inputImage": "aGk="})
+INTERLEAVED = {"input_type": "search_document", "inputs": [{"content": [{"type": "text", "text": "one"}]}]}
+PAGE = {"singleEmbeddingParams": {"image": {"detailLevel": "DOCUMENT_IMAGE"}}}
+
+
+@pytest.fixture
+def server() -> Iterator[BedrockServer]:
+    with BedrockServer() as server:
+        yield server
+
+
+# ---- LangChain
+
+
+def test_below_langchain_each_call_is_counted_once(telemetry: Telemetry, server: BedrockServer) -> None:
+    texts = ["one two"] * 100
+    embedders = [BedrockEmbeddings(client=connect(server), model_id=model) for model in (TITAN, COHERE)]
+    for embedder in embedders:
+        embedder.embed_documents(texts)
+        embedder.embed_query("three")
+        asyncio.run(embedder.aembed_documents(["four five six"]))
+    above = {span.context.span_id: span for span in telemetry.spans() if "BedrockEmbeddings" in span.name}
+    calls = [span for span in telemetry.spans() if span.name.startswith("embeddings amazon")]
+    assert len(above) == 6 and len(calls) == 102
+    assert all(span.parent.span_id in above for span in calls)
+    assert not any("gen_ai.usage.input_tokens" in span.attributes for span in above.values())
+    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens == 408
+    assert telemetry.total("otel_embed.cost") == pytest.approx(204 * 0.02e-6 + 204 * 0.1e-6)
+
+
+# ---- other instrumentations
+
+
+@pytest.fixture
+def originals() -> Iterator[None]:
+    """They unwrap the outermost wrapper, whosever that is; what they leave behind is put back here."""
+    otel_embed.uninstrument()
+    classes = [botocore.client.BaseClient, aiobotocore.client.AioBaseClient]
+    before = [vars(each)["_make_api_call"] for each in classes]
+    yield
+    otel_embed.uninstrument()
+    for each, original in zip(classes, before):
+        each._make_api_call = original
+
+
+def beside(telemetry: Telemetry, theirs: Any, first: str, server: BedrockServer, client: str) -> None:
+    if first == "ours":
+        telemetry.instrument()
+    theirs.instrument(tracer_provider=telemetry.tracers, meter_provider=telemetry.meters, skip_dep_check=True)
+    try:
+        if first == "theirs":
+            telemetry.instrument()
+        invoke(server, TITAN, TEXT, client)
+        invoke(server, COHERE, {"texts": ["one", "two"], "input_type": "search_document"}, client)
+    finally:
+        theirs.uninstrument()
+
+
+@each_client
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+def test_beside_the_instrumentation_of_botocore_a_call_has_its_span_too_and_is_counted_once(
+    telemetry: Telemetry, originals: None, server: BedrockServer, first: str, client: str
+) -> None:
+    theirs = BotocoreInstrumentor() if client == "boto3" else AiobotocoreInstrumentor()
+    beside(telemetry, theirs, first, server, client)
+    scopes = [span.instrumentation_scope.name for span in telemetry.spans()]
+    assert scopes.count("otel_embed") == 2 and len(scopes) == 4
+    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens == 5
+    assert not {"gen_ai.client.token.usage", "gen_ai.client.operation.duration"} & telemetry.metrics().keys()
+
+
+@each_client
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+def test_beside_the_instrumentation_of_bedrock_a_call_is_one_span_and_counted_once(
+    telemetry: Telemetry, originals: None, server: BedrockServer, first: str, client: str
+) -> None:
+    beside(telemetry, BedrockInstrumentor(), first, server, client)
+    assert [span.name for span in telemetry.spans()] == [f"embeddings {TITAN}", f"embeddings {COHERE}"]
+    assert telemetry.total("otel_embed.cost") == 3 * 0.02e-6 + 2 * 0.1e-6
+    names = ("gen_ai.client.embeddings.operation.input_tokens", "gen_ai.client.token.usage")
+    assert sum(telemetry.total(name) for name in names) == server.billed.tokens == 5
+
+
+# ---- faults of our own
+
+MODULES = [bedrock, bedrock_bodies, exchange, failure, observe, bill, urllib3, aiohttp]
+SHARED = {
+    "OpenCall._leave", "OpenCall._ending", "OpenCall._has_media", "Pricing._as_sent", "_coded_cause", "_of_aws",
+    "_statuses", "_listen", "_Heard.__init__", "_FileEnd.break_off", "_ended_early", "_unread", "_Break.open",
+}  # fmt: skip
+PLACES = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": function
+    for module in MODULES
+    for name, function in functions(module)
+    if (module in (bedrock, bedrock_bodies) and name != "call") or name in SHARED
+}
+
+
+def application(server: BedrockServer) -> list[object]:
+    """What an application sees of calls that come to every one of these places."""
+    cut = Fault(usage="absent", drop="in body", body_delay=0.02)
+    faults = [None, Fault(usage="absent"), Fault(usage="absent", body_delay=0.02, chunked=True), Fault(429), cut,
+              Fault(drop="in body", body_delay=0.02, chunked=True)]  # fmt: skip
+    bodies: list[tuple[str, Any]] = [
+        (PROFILE, TEXT), IMAGE, (COHERE, INTERLEAVED), (TITAN, PAGE), (TITAN, {"inputImage": "x" * (1 << 20)}),
+    ]  # fmt: skip
+    seen: list[object] = []
+    for client in ("boto3", "aiobotocore"):
+        asks = [(fault, TITAN, {**TEXT, "embeddingTypes": ["float"]}) for fault in faults]
+        for fault, model, body in [*asks, *((None, *body) for body in bodies)]:
+            server.script([fault])
+            try:
+                seen.append(invoke(server, model, body, client))
+            except Exception as error:
+                seen.append((type(error).__qualname__, str(error)[:40]))
+    return seen
+
+
+@pytest.fixture(scope="module")
+def expected() -> Iterator[list[object]]:
+    otel_embed.uninstrument()
+    with BedrockServer() as server:
+        yield application(server)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_application_never_notices_a_bug_of_ours(
+    telemetry: Telemetry, server: BedrockServer, expected: list[object], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import test_faults
+
+    guard.reraise = False
+    test_faults.REACHED.clear()
+    bedrock._dimensions.cache_clear()
+    bedrock._is_opaque.cache_clear()
+    function = PLACES[place]
+    monkeypatch.setattr(function, "__code__", broken.__code__.replace(co_freevars=function.__code__.co_freevars))
+    assert application(server) == expected
+    telemetry.metrics()
+    monkeypatch.undo()
+    assert test_faults.REACHED and sum(guard.dropped.values()) >= 1, "it was reached, contained and counted"
+
+
+def test_after_all_of_them_a_call_is_seen_as_before(telemetry: Telemetry, server: BedrockServer) -> None:
+    invoke(server)
+    assert call(telemetry)["gen_ai.usage.input_tokens"] == 3
