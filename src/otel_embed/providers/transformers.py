@@ -59,7 +59,7 @@ _PIPELINE = "transformers.pipelines.feature_extraction:FeatureExtractionPipeline
 
 PROVIDER = Provider(
     name="transformers",
-    requires="transformers>=4.41,<6",
+    requires="transformers>=4.44,<6",
     calls=(Call(f"{_PIPELINE}.__call__", _request, _reply, local=True, when=_is_eager),),
     timed=(
         Timed(f"{_PIPELINE}.preprocess", "tokenize"),
