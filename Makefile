@@ -15,7 +15,7 @@ test: .venv/nox
 	$(BIN)/nox
 
 e2e: .venv/nox
-	$(BIN)/nox -s e2e redis_line
+	$(BIN)/nox -s e2e redis redis_line
 
 lint: .venv/nox
 	$(BIN)/nox -s lint

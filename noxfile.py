@@ -28,6 +28,7 @@ LLAMA_INDEX_LINES = {
     "0.10.1": ["llama-index-core==0.10.1", "llama-index-embeddings-openai==0.1.1", "openai<2", "pydantic<2.12"],
     "0.12": ["llama-index-core<0.13", "llama-index-embeddings-openai<0.4", "openai<3", "pydantic<2.12"],
 }
+REDIS_TESTS = ["test_redisvl", "test_redis_stores"]
 TRANSPORT_LINES = {
     "urllib3 1.26": [
         "requests==2.28.2",
@@ -117,8 +118,15 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def e2e(session: nox.Session) -> None:
     """Real servers; each test says which program it needs."""
-    install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "e2e"))
-    session.run("pytest", "tests/e2e", *session.posargs, env={"TEST_AGENT": otlp_receiver(session)})
+    install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test"))
+    apart = [f"--ignore=tests/e2e/{name}.py" for name in REDIS_TESTS]
+    session.run("pytest", "tests/e2e", *apart, *session.posargs, env={"TEST_AGENT": otlp_receiver(session)})
+
+
+@nox.session
+def redis(session: nox.Session) -> None:
+    install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "redis"))
+    session.run("pytest", *[f"tests/e2e/{name}.py" for name in REDIS_TESTS], *session.posargs)
 
 
 @nox.session

@@ -22,16 +22,32 @@ from langchain_core.globals import set_llm_cache
 from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.documents import Document
 from langchain_core.stores import InMemoryByteStore
+from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from haystack.components.embedders import OpenAITextEmbedder
+from haystack.utils import Secret
+from llama_index.core.embeddings import MockEmbedding
+from llama_index.core.ingestion import IngestionCache
+from llama_index.core.schema import TextNode
+from llama_index.core.storage.kvstore import SimpleKVStore
+from llama_index.embeddings.openai import OpenAIEmbedding
 from opentelemetry.context import get_current
 
 import otel_embed
 from conftest import Telemetry
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
-from otel_embed import answers, endpoints, exchange, failure, guard, headers, observe, runs, stages, threads, timeline
-from otel_embed.frameworks import langchain, langchain_handler, langchain_runs
+from otel_embed import answers, endpoints, exchange, failure, guard, headers, observe, operations, runs, seen, stages, threads, timeline
+from otel_embed.frameworks import (
+    haystack,
+    langchain,
+    langchain_handler,
+    langchain_runs,
+    langchain_stores,
+    llama_index,
+)
 from otel_embed.pricing import bill, chat, prices, tokens
 from otel_embed.providers import openai as provider
 from otel_embed.report import (
@@ -53,13 +69,15 @@ from otel_embed.report import (
     totals,
     track,
 )
+from otel_embed.report import operations as report_of_operations
 from otel_embed.transports import body, httpx
 from test_langchain_chat import OpenAI, Shelf, Thinking, double, fake
 
 MODULES = [endpoints, exchange, failure, headers, observe, stages, threads, timeline, langchain, bill, prices, tokens,
            provider, budget, coexist, exemplars, limits, log, metrics, pending, recorder, slowest, spans, totals, track,
            body, httpx, answers, runs, langchain_handler, langchain_runs, chat, chat_sums, chat_totals, dimensions,
-           run_recorder, run_spans]  # fmt: skip
+           run_recorder, run_spans, seen, operations, report_of_operations, langchain_stores, llama_index,
+           haystack]  # fmt: skip
 MODEL = "text-embedding-3-small"
 ODD = {"openai-processing-ms": "4.5"}
 def functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
@@ -90,12 +108,16 @@ TRUSTED = {
         *(name for name, _ in functions_of(langchain_handler, "_Handler.")), "Runs.end", "Runs.chunk", "OpenRun.leave",
         "OpenRun._follow", "OpenRun._keep", "_reset",
     },
-    "an abstract method": {"_Exchange.trace", "Recorder.save", "Recorder.finish", "RunReports.begin", "RunReports.finish"},
+    "an abstract method": {
+        "_Exchange.trace", "Recorder.save", "Recorder.finish", "Recorder.operations", "RunReports.begin",
+        "RunReports.finish", "OperationReports.begin", "OperationReports.finish", "Tracks.add",
+    },
 }  # fmt: skip
 ELSEWHERE = {
     "runs when otel_embed is switched on": {
         "_component", "_provider", "CallRecorder.__init__", "CallRecorder.configure", "CallSite.__init__",
-        "StageSite.__init__", "Budget.__init__", "Budget.clear", "Slowest.__init__", "Slowest.clear", "Totals.__init__",
+        "StageSite.__init__", "LookupSite.__init__", "OperationSite.__init__", "OperationReport.__init__", "embedders",
+        "llama_index._one", "llama_index._many", "llama_index._call", "_ingestion", "_classes", "Budget.__init__", "Budget.clear", "Slowest.__init__", "Slowest.clear", "Totals.__init__",
         "Totals.clear", "PendingInputs.__init__", "RateLimits.__init__", "RateLimits.clear", "MetricReport.__init__",
         "MetricReport.choose", "MetricReport._observe", "histogram", "SpanReport.__init__", "LogReport.__init__",
         "Pricing.__init__", "Pricing.configured", "Prices.__init__", "Prices.load", "Prices._add", "TokenCounter.__init__",
@@ -180,6 +202,10 @@ def framework(server: OpenAIServer) -> Iterator[object]:
     yield cached.embed_documents(["one", "three"])
     yield cached.embed_documents(["one", "three"])
     yield cached.embed_query("q")
+    store = InMemoryVectorStore(embedder)
+    yield store.add_documents([Document("one", id="1"), Document("two", id="2")])
+    yield [found.page_content for found in store.similarity_search("one", k=1)]
+    yield from other_frameworks(server)
     own = FansOut(server.url)
     yield own.embed_documents(["four", "five"])
     yield own.embed_query("six")
@@ -209,6 +235,23 @@ def chains(server: OpenAIServer) -> Iterator[object]:
         yield seen(lambda: model.invoke("failing"))
     finally:
         set_llm_cache(None)
+
+
+def other_frameworks(server: OpenAIServer) -> Iterator[object]:
+    embedder = OpenAIEmbedding(
+        model=MODEL, api_base=server.url, api_key="x", dimensions=4, embeddings_cache=SimpleKVStore()
+    )
+    yield embedder.get_text_embedding_batch(["one", "two"])
+    yield embedder.get_text_embedding_batch(["one", "three"])
+    yield embedder.get_query_embedding("one")
+    mock = MockEmbedding(embed_dim=2, embeddings_cache=SimpleKVStore())
+    yield mock.get_text_embedding_batch(["one"])
+    yield mock.get_text_embedding_batch(["one", "two"])
+    cache = IngestionCache()
+    cache.put("key", [TextNode(text="one", id_="1", embedding=[0.5])])
+    yield [node.text for node in cache.get("key")]
+    key = Secret.from_token("x")
+    yield OpenAITextEmbedder(model=MODEL, api_base_url=server.url, api_key=key, dimensions=4).run(text="one")
 
 
 async def concurrently(server: OpenAIServer) -> list[object]:

@@ -36,6 +36,7 @@ class LookupSite:
     """A cache's function: a stage of the call around it, and a call of its own, which embeds nothing, outside one."""
 
     always = True
+    _opening = Guard("time what a cache does")
 
     def __init__(self, recorder: Recorder, provider: str, timed: Timed, alone: Call) -> None:
         self._calls, self._stages = CallSite(recorder, provider, alone), StageSite(timed)
@@ -46,7 +47,10 @@ class LookupSite:
         call = self._calls.open(instance, args, kwargs)
         if call is None:
             return None
-        return OpenLookup(call, OpenStage(self._stages, call, Arguments(instance, args, kwargs)))
+        call.delegated = True
+        with self._opening:  # the call's context is attached by now, and is given back by whatever is returned
+            return OpenLookup(call, OpenStage(self._stages, call, Arguments(instance, args, kwargs)))
+        return call
 
 
 class OpenLookup:
@@ -54,12 +58,14 @@ class OpenLookup:
 
     __slots__ = ("_call", "_stage", "token")
 
+    _closing = Guard("end what a cache does")
+
     def __init__(self, call: OpenCall, stage: OpenStage) -> None:
-        call.delegated = True
         self._call, self._stage, self.token = call, stage, call.token
 
     def close(self, result: Any, error: BaseException | None) -> None:
-        self._stage.close(result, error)
+        with self._closing:
+            self._stage.close(result, error)
         self._call.close(result, error)
 
 

@@ -17,7 +17,7 @@ from conftest import Telemetry
 from e2e.redis_server import redis_server
 from otel_embed import guard, seen
 from otel_embed.gauges import redis_stores, stores
-from test_stores import eventually, sizes
+from store_sizes import eventually, sizes
 
 with pytest.warns(DeprecationWarning, match="langchain-community"):
     from langchain_community.storage import RedisStore
