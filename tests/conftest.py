@@ -34,6 +34,8 @@ class Telemetry:
 
     def instrument(self, **options: Any) -> None:
         otel_embed.uninstrument()
+        # Whether an encoding can be found depends on what other tests have imported by then.
+        options.setdefault("token_counting", "estimate")
         otel_embed.instrument(tracer_provider=self.tracers, meter_provider=self.meters, **options)
 
     def spans(self, name: str | None = None) -> list[ReadableSpan]:

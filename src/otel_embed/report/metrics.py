@@ -159,7 +159,7 @@ def _unpriced(series: list[Series]) -> Sums:
 
 
 def _inputs(series: list[Series]) -> Sums:
-    return ((semconv(each.key), each.inputs) for each in series if each.leaves)
+    return ((semconv(each.key), each.embedded) for each in series if each.leaves)
 
 
 def _padding(series: list[Series]) -> Sums:

@@ -164,7 +164,7 @@ def outcome(call: EmbeddingCall) -> str:
 def _add_leaf(series: Series, call: EmbeddingCall) -> None:
     series.leaves += 1
     if call.failure is None and call.inputs:
-        series.embedded += call.inputs if call.cache is None else call.cache.misses
+        series.embedded += call.embedded
     if call.usage is not None:
         series.tokens[call.usage.source] += call.usage.tokens
     if call.work is not None:
