@@ -138,6 +138,7 @@ ELSEWHERE = {
         "Exchange.__init__", "Pricing._with_media", "Prices.find_media", "_is_quick", "_condensed", "_add_work",
         "Pricing._as_sent", "OpenCall._leave", "OpenCall._ending",
         "_tell_work", "_padding", "_truncated",
+        "failure.refused", "headers.number", "Pricing._prices_images", "_is_part",
         "Runs._abandon", "langchain_handler._same", "langchain_runs.is_content",
     },
 }  # fmt: skip
