@@ -31,13 +31,13 @@ def modules(provider: Provider) -> Iterator[str]:
     yield from dict.fromkeys(target.target.partition(":")[0] for target in expected(provider))
 
 
-def observe(provider: Provider) -> dict[str, Any]:
+def observe(providers: list[Provider]) -> dict[str, Any]:
     """Import the modules of a library with the wrappers waiting for them, and say what came of it."""
     recorder = CallRecorder(NoOpMeterProvider().get_meter("otel_embed"))
     patches = Patches(recorder, recorder.runs)
-    patches.install([provider])
+    patches.install(providers)
     failed: dict[str, str] = {}
-    for module in modules(provider):
+    for module in dict.fromkeys(module for provider in providers for module in modules(provider)):
         try:
             import_module(module)
         except BaseException as error:  # a library may even call sys.exit
@@ -60,5 +60,6 @@ def _reason(module: str, error: BaseException) -> str:
 if __name__ == "__main__":
     output = claim_output()
     name, requires = sys.argv[1:]
-    found = next(provider for provider in declared() if (provider.name, provider.requires) == (name, requires))
+    # More than one declaration may stand for a library: LangChain's embedders and its vector stores.
+    found = [provider for provider in declared() if (provider.name, provider.requires) == (name, requires)]
     answer(output, observe(found))
