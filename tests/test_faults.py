@@ -26,6 +26,7 @@ from langchain_core.documents import Document
 from langchain_core.stores import InMemoryByteStore
 from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from langchain_openai.chat_models import _client_utils
 from haystack.components.embedders import OpenAITextEmbedder
 from haystack.utils import Secret
 from llama_index.core.embeddings import MockEmbedding
@@ -215,6 +216,8 @@ def framework(server: OpenAIServer) -> Iterator[object]:
 
 def chains(server: OpenAIServer) -> Iterator[object]:
     """Chat models in chains, with a cache, a stream, a retriever, a failure and a completion model."""
+    # LangChain keeps a client for each address, whose connections belong to a loop that is gone; ports come again.
+    _client_utils._cached_async_httpx_client.cache_clear()
     model = ChatOpenAI(model="gpt-4o-mini", base_url=server.url, api_key="x", max_retries=0, stream_usage=True)
     chain = ChatPromptTemplate.from_template("{x} is blue for a reason.\nWhy?") | model | StrOutputParser()
     set_llm_cache(InMemoryCache())
