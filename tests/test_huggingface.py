@@ -37,6 +37,7 @@ class TestHuggingFace(EveryProvider):
 
     server_class = HubServer
     model, picodollars = "", 0
+    metered = False
     wrapped: ClassVar = [
         "huggingface_hub.inference._client:InferenceClient.feature_extraction",
         "huggingface_hub.inference._generated._async_client:AsyncInferenceClient.feature_extraction",
