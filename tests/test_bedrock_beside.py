@@ -22,7 +22,7 @@ from otel_embed import exchange, failure, guard, observe
 from otel_embed.pricing import bill
 from otel_embed.providers import bedrock, bedrock_bodies
 from otel_embed.transports import aiohttp, urllib3
-from test_faults import broken, functions
+from breaking import broken, functions
 
 PROFILE = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/a1b2c3d4e5f6"
 IMAGE = ("amazon.titan-embed-image-v1", {"inputImage": "aGk="})
@@ -154,10 +154,10 @@ def expected() -> Iterator[list[object]]:
 def test_the_application_never_notices_a_bug_of_ours(
     telemetry: Telemetry, server: BedrockServer, expected: list[object], place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import test_faults
+    import breaking
 
     guard.reraise = False
-    test_faults.REACHED.clear()
+    breaking.REACHED.clear()
     bedrock._dimensions.cache_clear()
     bedrock._is_opaque.cache_clear()
     function = PLACES[place]
@@ -165,7 +165,7 @@ def test_the_application_never_notices_a_bug_of_ours(
     assert application(server) == expected
     telemetry.metrics()
     monkeypatch.undo()
-    assert test_faults.REACHED and sum(guard.dropped.values()) >= 1, "it was reached, contained and counted"
+    assert breaking.REACHED and sum(guard.dropped.values()) >= 1, "it was reached, contained and counted"
 
 
 def test_after_all_of_them_a_call_is_seen_as_before(telemetry: Telemetry, server: BedrockServer) -> None:

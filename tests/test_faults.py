@@ -7,7 +7,6 @@ to a broken one. A function that the application below does not come to is liste
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FunctionType, ModuleType
@@ -37,6 +36,7 @@ from llama_index.embeddings.openai import OpenAIEmbedding
 from opentelemetry.context import get_current
 
 import otel_embed
+from breaking import REACHED, broken, functions
 from conftest import Telemetry
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
@@ -81,18 +81,6 @@ MODULES = [endpoints, exchange, failure, headers, observe, stages, threads, time
            haystack]  # fmt: skip
 MODEL = "text-embedding-3-small"
 ODD = {"openai-processing-ms": "4.5"}
-def functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
-    for value in vars(module).values():
-        if inspect.isfunction(value) and value.__module__ == module.__name__:
-            yield value.__qualname__, value
-        elif inspect.isclass(value) and value.__module__ == module.__name__ and not issubclass(value, tuple):
-            for found in vars(value).values():
-                inner = found.__func__ if isinstance(found, classmethod) else found
-                inner = inner.fget if isinstance(inner, property) else inner
-                if isinstance(inner, FunctionType) and inner.__code__.co_filename == module.__file__:
-                    yield inner.__qualname__, inner
-
-
 def functions_of(module: ModuleType, prefix: str) -> list[tuple[str, FunctionType]]:
     return [(name, function) for name, function in functions(module) if name.startswith(prefix)]
 
@@ -143,14 +131,6 @@ ELSEWHERE = {
         "Runs._abandon", "langchain_handler._same", "langchain_runs.is_content",
     },
 }  # fmt: skip
-REACHED: list[str] = []
-
-
-def broken(*args: Any, **kwargs: Any) -> Any:
-    __import__("test_faults").REACHED.append("")
-    raise RuntimeError("a bug in otel_embed")
-
-
 class FansOut(Embeddings):
     """An embedder of the application's own, on threads, with a stage that it names itself."""
 

@@ -40,7 +40,7 @@ from embedders import (
 from fakes.faults import Fault
 from otel_embed import guard
 from otel_embed.transports import TRANSPORTS, aiohttp, botocore, flight, requests, urllib3
-from test_faults import functions
+from breaking import functions
 
 ALL: list[type[Embedder]] = [OnRequests, OnStreamedRequests, OnBotocore, OnAiohttp, OnAiobotocore, OnHttpxAiohttp]
 KINDS = [

@@ -25,7 +25,7 @@ from otel_embed import guard, loads, local, reading, timeline
 from otel_embed.providers import model2vec, sentence_transformers, transformers
 from otel_embed.report import dimensions, spans, totals
 from otel_embed.report import local as report
-from test_faults import REACHED, broken, functions
+from breaking import REACHED, broken, functions
 
 TEXTS = ["the cat sat", "a dog", "one two three four five"]
 MODULES = [local, loads, report, dimensions, sentence_transformers, model2vec, transformers]
