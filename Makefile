@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo picture test e2e lint clean
+.PHONY: demo picture test e2e lint clean lines
 
 demo: .venv/demo
 	$(BIN)/otel-embed run --html build/report.html -- $(BIN)/python examples/rag_ingest/app.py
@@ -13,6 +13,10 @@ picture: .venv/demo
 
 test: .venv/nox
 	$(BIN)/nox
+
+# The older lines of every provider and framework, and local models: torch and some forty environments.
+lines: .venv/nox
+	$(BIN)/nox -s llama_index_line haystack_line provider_line bedrock_line local local_line
 
 e2e: .venv/nox
 	$(BIN)/nox -s e2e redis redis_line
