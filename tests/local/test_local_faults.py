@@ -41,6 +41,7 @@ ELSEWHERE = {
     "runs when otel_embed is switched on": {
         "LocalStageSite.__init__", "LoadSite.__init__", "LocalReport.__init__", "histogram",
     },
+    "is for models whose stages no function marks": {"LocalCall.trail"},
     "is declared and never called": {"Event.record", "Event.query", "Event.elapsed_time"},
 }  # fmt: skip
 PLACES = {f"{module.__name__.rpartition('otel_embed.')[2]}.{name}": function
