@@ -46,6 +46,11 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     """One for all asynchronous calls: LiteLLM keeps clients, and those of another loop fail once."""
     loop = asyncio.new_event_loop()
     yield loop
+    left = asyncio.all_tasks(loop)  # LiteLLM's worker, on which an interpreter that ends would crash
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left))
     loop.close()
 
 
