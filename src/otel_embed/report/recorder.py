@@ -91,8 +91,10 @@ class CallRecorder:
                 self._finish_span(call)
             except Exception as error:
                 _SPAN.contain(error)
-        if call.headers is not None and len(self._limits.newest) < MAX_MODELS:
-            self._limits.newest[call.provider, call.request.model] = call.headers
+        if call.headers is not None:
+            place, newest = (call.provider, call.request.model), self._limits.newest
+            if place in newest or len(newest) < MAX_MODELS:
+                newest[place] = call.headers
         if self._log is not None:
             self._log(call.record())
         if self._budget.limit is not None:

@@ -55,7 +55,8 @@ class _Exchange(OpenExchange):
         self.request_bytes = None
         self.call = call
         self._request: Any = request
-        self._extensions = extensions = request.extensions
+        self._extensions: dict[str, Any] = request.extensions
+        extensions = self._extensions
         self._before: _Trace | None = extensions.get("trace")
         extensions["trace"] = self.trace
         call.lanes.append(self)
@@ -69,6 +70,7 @@ class _Exchange(OpenExchange):
             self._extensions.pop("trace", None)
         else:
             self._extensions["trace"] = self._before
+        self._extensions = {}
         request, self._request = self._request, None
         self.url = request.url  # a hook may have sent it elsewhere, with another body, as cohere's clients for AWS do
         content = getattr(request, "_content", None)  # absent where the body is a stream
