@@ -17,7 +17,7 @@ OPENAI_LINES = {
 OPENAI_TESTS = [f"tests/test_{name}.py" for name in ("openai", "compatible", "httpx", "failure", "openai_aiohttp")]
 LANGCHAIN_LINES = {
     "0.3.0": ["langchain-core==0.3.0", "langchain==0.3.0", "langchain-openai==0.2.0", "openai<2"],
-    "0.3": ["langchain-core<0.4", "langchain<0.4", "langchain-openai<0.4", "openai<3"],
+    "0.3": ["langchain-core<0.4", "langchain<0.4", "langchain-openai<0.4", "openai<3", "numpy"],
 }
 LANGCHAIN_TESTS = [f"tests/test_langchain{part}.py" for part in ("", "_failure", "_chat", "_cache", "_stores")]
 HAYSTACK_LINES = {
