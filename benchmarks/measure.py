@@ -37,8 +37,13 @@ class Clock:
         self.wall += perf_counter() - self.started[1]
 
 
-def block(contestants: dict[str, Contestant], run: Run, turns: int, calls: int) -> dict[str, Clock]:
-    """`turns` turns of `calls` calls each; who begins changes from turn to turn."""
+def block(
+    contestants: dict[str, Contestant], run: Run, turns: int, calls: int, reports: bool = True
+) -> dict[str, Clock]:
+    """`turns` turns of `calls` calls each; who begins changes from turn to turn.
+
+    What is no embedding call reports nothing, so that no export or collection is its cost.
+    """
     gc.collect()
     clocks = {name: Clock() for name in contestants}
     names = list(contestants)
@@ -47,15 +52,17 @@ def block(contestants: dict[str, Contestant], run: Run, turns: int, calls: int) 
         for name in names[first:] + names[:first]:
             with contestants[name].on(), clocks[name]:
                 run(calls)
-    for name, contestant in contestants.items():
+    for name, contestant in contestants.items() if reports else ():
         with clocks[name]:
             contestant.telemetry.settle()
     return clocks
 
 
-def blocks(contestants: dict[str, Contestant], run: Run, count: int, turns: int, calls: int) -> dict[str, Any]:
+def blocks(
+    contestants: dict[str, Contestant], run: Run, count: int, turns: int, calls: int, reports: bool = True
+) -> dict[str, Any]:
     """Microseconds a call, one number a block."""
-    timed = [block(contestants, run, turns, calls) for _ in range(count)]
+    timed = [block(contestants, run, turns, calls, reports) for _ in range(count)]
     scale = 1e6 / (turns * calls)
     return {
         "cpu": {name: [clocks[name].cpu * scale for clocks in timed] for name in contestants},
@@ -97,7 +104,7 @@ def measure(spec: dict[str, Any]) -> dict[str, Any]:
             for work, cell in zip(works, spec["cells"], strict=True)
         ]
         idle = {name: contestants[name] for name in ("bare", "variant")}
-        probe = blocks(idle, plain_requests(), spec["idle_blocks"], turns=64, calls=8)
+        probe = blocks(idle, plain_requests(), spec["idle_blocks"], turns=64, calls=8, reports=False)
         for contestant in contestants.values():
             contestant.finish()
     return {"cells": cells, "idle": probe, "patched": variant.patches.names()}

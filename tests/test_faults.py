@@ -124,7 +124,7 @@ ELSEWHERE = {
     "runs in a forked child": {"PendingInputs.clear", "CallRecorder.start_anew"},
     "is of what has tests of its own": {
         "OpenExchange.__init__", "OpenExchange.mark", "OpenExchange.answered", "OpenExchange.server", "OpenCall.exchange",
-        "Exchange.__init__", "Pricing._with_media", "Prices.find_media", "_is_quick", "_condensed", "_add_work",
+        "Exchange.__init__", "Pricing._unusual", "Pricing._with_media", "Prices.find_media", "_is_quick", "_condensed", "_add_work",
         "Pricing._as_sent", "OpenCall._leave", "OpenCall._ending",
         "_tell_work", "_padding", "_truncated",
         "failure.refused", "headers.number", "Pricing._prices_images", "_is_part",

@@ -151,7 +151,8 @@ class OpenCall:
     """The tokens that a local model was given."""
     work: LocalWork | None = None
     _lookup: Lookup | None = None
-    _record: EmbeddingCall | None = None
+    recorded: EmbeddingCall | None = None
+    """The finished call as a plain value, once somebody asked for it."""
 
     def __init__(self, site: CallSite, arguments: Arguments, parent: OpenCall | None, around: Context) -> None:
         self.start_unix_ns, self.start = time.time_ns(), time.perf_counter_ns()
@@ -258,7 +259,7 @@ class OpenCall:
         # What waits to be counted holds nothing of the application's.
         self.request = (
             _NOTHING_ASKED
-            if self._record is not None
+            if self.recorded is not None
             else _request((*self.request[:_CONTENT], None, *self.request[_CONTENT + 1 :]))
         )
         self.instance = self.parent = self.token = self.headers = None
@@ -306,16 +307,22 @@ class OpenCall:
 
     def record(self) -> EmbeddingCall:
         """The finished call as a plain value."""
-        if self._record is None:
-            self._record = self._freeze()
-        return self._record
+        if self.recorded is None:
+            self.recorded = self._freeze()
+        return self.recorded
 
     def _freeze(self) -> EmbeddingCall:
         start, end, lanes, site = self.start, self.end, self.lanes, self.site
-        exchanges = [lane for lane in lanes if isinstance(lane, OpenExchange)]
-        last = exchanges[-1] if exchanges else None
+        again: tuple[str, ...] = ()
+        last: OpenExchange | None = None
+        if len(lanes) == 1 and isinstance(lanes[0], OpenExchange):  # as nearly always
+            exchanges, last = 1, lanes[0]
+        elif all_of_them := [lane for lane in lanes if isinstance(lane, OpenExchange)]:
+            exchanges, last = len(all_of_them), all_of_them[-1]
+            again = retries(all_of_them)
+        else:
+            exchanges = 0
         request, reply, usage, lookup = self.request, self.reply, self.usage, self._lookup
-        again = retries(exchanges) if len(exchanges) > 1 else ()
         fields = (
             self.provider,
             self.component,
@@ -334,7 +341,7 @@ class OpenCall:
             site.recorder.price(self, usage) if usage is not None or self._has_media() else None,
             self.start_unix_ns,
             end - start,
-            partition(start, end, lanes, len(exchanges)),
+            partition(start, end, lanes, exchanges),
             again,
             None if lookup is None else site.recorder.save(self, lookup),
             self.failure,

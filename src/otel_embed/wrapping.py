@@ -172,12 +172,13 @@ def _unless_compiling(original: Callable[..., Any], observed: Callable[..., Any]
 
 def _around(original: Callable[..., Any], patch: Patch, method: bool) -> Callable[..., Any]:
     def around(*args: Any, **kwargs: Any) -> Any:
+        if not patch.occasion:
+            return original(*args, **kwargs)
         seen = None
-        if patch.occasion:
-            try:
-                seen = patch.open(args[0], args[1:], kwargs) if method and args else patch.open(None, args, kwargs)
-            except Exception as error:
-                patch.opening.contain(error)
+        try:
+            seen = patch.open(args[0], args[1:], kwargs) if method and args else patch.open(None, args, kwargs)
+        except Exception as error:
+            patch.opening.contain(error)
         if seen is None:
             return original(*args, **kwargs)
         try:
@@ -193,12 +194,13 @@ def _around(original: Callable[..., Any], patch: Patch, method: bool) -> Callabl
 
 def _around_async(original: Callable[..., Any], patch: Patch, method: bool) -> Callable[..., Any]:
     async def around(*args: Any, **kwargs: Any) -> Any:
+        if not patch.occasion:
+            return await original(*args, **kwargs)
         seen = None
-        if patch.occasion:
-            try:
-                seen = patch.open(args[0], args[1:], kwargs) if method and args else patch.open(None, args, kwargs)
-            except Exception as error:
-                patch.opening.contain(error)
+        try:
+            seen = patch.open(args[0], args[1:], kwargs) if method and args else patch.open(None, args, kwargs)
+        except Exception as error:
+            patch.opening.contain(error)
         if seen is None:
             return await original(*args, **kwargs)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import ceil
 
 from otel_embed.config import Config
@@ -11,11 +12,14 @@ from otel_embed.pricing.chat import ChatPrices
 from otel_embed.pricing.prices import Price, Prices
 from otel_embed.pricing.tokens import Calibration, TokenCounter
 from otel_embed.provider import Lookup
-from otel_embed.record import CacheOutcome, Cost, Media, Request, Unit, Usage
+from otel_embed.record import CacheOutcome, Cost, CostSource, Media, Reply, Request, Unit, Usage
 
 _CHARACTERS_PER_TOKEN = 4
 _MAX_LEARNED = 1000
 _IMAGES: tuple[Unit, ...] = ("image_tokens", "images", "pixels")
+_TEXTUAL = (None, "text", "tokens")
+# What the class's own constructor does, without a Python frame for it.
+_dollars: Callable[[tuple[float, CostSource]], Cost] = partial(tuple.__new__, Cost)
 _Biller = tuple[str, "str | None", "str | None"]
 """The provider, and the models that its price may stand under."""
 
@@ -48,18 +52,25 @@ class Pricing:
             return None
         reply, request = call.reply, call.request
         biller = (call.provider, reply.model, request.model)
-        if not reply.media and request.media != ():
-            cost = self._as_sent(biller, usage, request)
-        elif reply.media or usage is None:
-            cost = self._with_media(biller, usage, reply.media)
-        elif call.request.kind in ("image", "mixed") and self._prices_images(biller):
-            cost = None  # which of the tokens are those of images, nobody says
-        else:
+        if usage is not None and not reply.media and request.media == () and request.kind in _TEXTUAL:
             price = self._priced.get(biller) or self._text_price(biller)
             cost = None if price is None else _cost(price, usage.tokens)
+        else:
+            cost = self._unusual(biller, usage, request, reply)
         if cost is None and reply.cost_usd is not None:
             return Cost(reply.cost_usd, "provider")
         return cost
+
+    def _unusual(self, biller: _Biller, usage: Usage | None, request: Request, reply: Reply) -> Cost | None:
+        """What a call costs that takes more than text, or whose text nobody counted."""
+        if not reply.media and request.media != ():
+            return self._as_sent(biller, usage, request)
+        if reply.media or usage is None:
+            return self._with_media(biller, usage, reply.media)
+        if self._prices_images(biller):
+            return None  # which of the tokens are those of images, nobody says
+        price = self._text_price(biller)
+        return None if price is None else _cost(price, usage.tokens)
 
     def _prices_images(self, biller: _Biller) -> bool:
         """True where an image costs something else than its tokens would as text."""
@@ -123,4 +134,4 @@ class Pricing:
 
 def _cost(price: Price, amount: float) -> Cost:
     """Rounded to a picodollar, in which costs are summed."""
-    return Cost(round(amount * price.usd_per_million * 1e6) / 1e12, price.source)
+    return _dollars((round(amount * price.usd_per_million * 1e6) / 1e12, price.source))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
-from opentelemetry.trace import Tracer
+from opentelemetry.trace import SpanContext, Tracer
 
 from otel_embed.config import Config
 from otel_embed.guard import Guard, guarded
@@ -36,6 +36,8 @@ from otel_embed.report.track import TRACKED, tracked
 from otel_embed.runs import Runs
 
 _BATCH = 64
+_Finished = tuple["OpenCall | EmbeddingCall", bool, "SpanContext | None"]
+"""A call or, where it was needed already, its record; whether another's span covers it; the context of its span."""
 _SPAN = Guard("report a span")
 _COUNTING, _FREEZING = Guard("count calls"), Guard("record the metrics of a call")
 
@@ -51,7 +53,7 @@ class CallRecorder:
         self.slowest = Slowest()
         self._pending = PendingInputs(self)
         self._budget = Budget(None)
-        self._finished: deque[OpenCall] = deque()
+        self._finished: deque[_Finished] = deque()
         self._settling = threading.Lock()
         self._limits = RateLimits()
         self.chat = ChatTotals()
@@ -102,7 +104,8 @@ class CallRecorder:
         if TRACKED in call.context:
             self._track(call)
         finished = self._finished
-        finished.append(call)
+        # Of what is recorded already nothing else is kept: its memory serves the next call while it is warm.
+        finished.append((call.recorded or call, call.covered, call.span))
         if len(finished) >= _BATCH:
             self.settle(wait=0)
 
@@ -117,20 +120,20 @@ class CallRecorder:
         finally:
             self._settling.release()
 
-    def _count(self, batch: list[OpenCall]) -> None:
-        counted: list[tuple[EmbeddingCall, OpenCall]] = []
-        for call in batch:
+    def _count(self, batch: list[_Finished]) -> None:
+        counted: list[tuple[EmbeddingCall, bool, SpanContext | None]] = []
+        for call, covered, span in batch:
             with _FREEZING:
-                counted.append((call.record(), call))
+                counted.append((call.record() if isinstance(call, OpenCall) else call, covered, span))
         with _COUNTING:
-            records = [record for record, _ in counted]
+            records = [record for record, _, _ in counted]
             self.totals.add(records)
             self.slowest.add(records)
         exemplars = Exemplars()
         # The newest first: an SDK keeps the last exemplar of each bucket, so that the others need not be offered.
-        for record, call in reversed(counted):
+        for record, covered, span in reversed(counted):
             with _FREEZING:
-                self._metrics.record(record, call.covered, exemplars.of(record, call.span))
+                self._metrics.record(record, covered, exemplars.of(record, span))
 
     def start_anew(self) -> None:
         """In a forked child: what the parent did is the parent's to report."""
