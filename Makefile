@@ -17,6 +17,8 @@ generated: .venv/demo
 	$(BIN)/otel-embed rules alertmanager > alerts/alertmanager.yaml
 	$(BIN)/otel-embed rules grafana > alerts/grafana.yaml
 	$(BIN)/otel-embed rules datadog > alerts/datadog.json
+	$(BIN)/otel-embed dashboards grafana dashboards/grafana
+	$(BIN)/otel-embed dashboards datadog dashboards/datadog
 
 test: .venv/nox
 	$(BIN)/nox

@@ -21,7 +21,8 @@ _PER: Final = {"s": "second"}
 
 
 def label(attribute: str) -> str:
-    return re.sub(r"\W", "_", attribute)
+    """The label of an attribute; a variable of a dashboard stays as it is."""
+    return re.sub(r"[^\w$]", "_", attribute)
 
 
 def series(signal: Signal, part: Part = "", rule: Rule = "scraped") -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from otel_embed.backends import datadog_monitors, grafana_alerts, prometheus
+from otel_embed.backends import datadog_monitors, prometheus
 from otel_embed.backends.alerts import Alert, alerts
+from otel_embed.backends.grafana.alerts import provisioning
 from otel_embed.cli.output import Refused
 from otel_embed.environment_variables import OTEL_EMBED_THRESHOLDS
 from otel_embed.thresholds import Thresholds
@@ -61,4 +62,4 @@ _command("datadog", datadog_monitors.monitors, "Datadog monitors: a JSON list, e
 @click.pass_context
 def grafana(ctx: click.Context, file: Path | None, datasource: str) -> None:
     """Alert rules for Grafana's provisioning."""
-    _write(ctx, file, lambda found: grafana_alerts.provisioning(found, datasource))
+    _write(ctx, file, lambda found: provisioning(found, datasource))
