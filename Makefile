@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo picture test e2e lint clean lines
+.PHONY: demo picture test e2e lint clean lines generated
 
 demo: .venv/demo
 	$(BIN)/otel-embed run --html build/report.html -- $(BIN)/python examples/rag_ingest/app.py
@@ -10,6 +10,15 @@ demo: .venv/demo
 # What README.md shows.
 picture: .venv/demo
 	$(BIN)/otel-embed run --svg docs/report.svg -- $(BIN)/python examples/rag_ingest/app.py
+
+# What alerts/ and dashboards/ hold.
+generated: .venv/demo
+	$(BIN)/otel-embed rules prometheus > alerts/prometheus.yaml
+	$(BIN)/otel-embed rules alertmanager > alerts/alertmanager.yaml
+	$(BIN)/otel-embed rules grafana > alerts/grafana.yaml
+	$(BIN)/otel-embed rules datadog > alerts/datadog.json
+	$(BIN)/otel-embed dashboards grafana dashboards/grafana
+	$(BIN)/otel-embed dashboards datadog dashboards/datadog
 
 test: .venv/nox
 	$(BIN)/nox

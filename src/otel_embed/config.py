@@ -31,6 +31,7 @@ class Config:
     token_fetch_timeout: float = 10.0
     prices: str | None = None
     daily_budget_usd: float | None = None
+    thresholds: str | None = None
     log: CallLog = "off"
     disabled_providers: frozenset[str] = frozenset()
     report_dir: str | None = None
@@ -51,6 +52,7 @@ class Config:
             token_fetch_timeout=read.number(env.OTEL_EMBED_TOKEN_FETCH_TIMEOUT, cls.token_fetch_timeout),
             prices=read.text(env.OTEL_EMBED_PRICES),
             daily_budget_usd=read.number(env.OTEL_EMBED_DAILY_BUDGET_USD, None),
+            thresholds=read.text(env.OTEL_EMBED_THRESHOLDS),
             log=read.choice(env.OTEL_EMBED_LOG, get_args(CallLog), cls.log),
             disabled_providers=read.names(env.OTEL_EMBED_DISABLED_PROVIDERS),
             report_dir=read.text(env.OTEL_EMBED_REPORT_DIR),

@@ -34,6 +34,10 @@ OTEL_EMBED_DAILY_BUDGET_USD = "OTEL_EMBED_DAILY_BUDGET_USD"
 """Dollars that this process may spend on embeddings a day (UTC) before it warns, once at 80 % and once at 100 %.
 Default: no budget."""
 
+OTEL_EMBED_THRESHOLDS = "OTEL_EMBED_THRESHOLDS"
+"""A TOML file that says from where on latency, errors, cost, … are bad: for the report and the generated alerts.
+Default: none, and otel_embed's own are in force."""
+
 OTEL_EMBED_LOG = "OTEL_EMBED_LOG"
 """``text`` or ``json``: a log line for each call on logger ``otel_embed.calls``. Default ``off``."""
 

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 
 from otel_embed.cli.document import Summary
 from otel_embed.cli.rows import add_known, ratio
-from otel_embed.cli.targets import Target, Verdict
+from otel_embed.cli.targets import Target, held, short_percent
 from otel_embed.cli.units import percent, rate, seconds
 from otel_embed.report.sketch import Sketch
-
-FIRST_TOKEN, SLOW_FIRST_TOKEN = 0.8, 2.0
-TOKENS_A_SECOND, FEW_TOKENS_A_SECOND = 50.0, 10.0
-HIT_RATE = 0.20
 
 
 @dataclass(frozen=True)
@@ -63,32 +59,15 @@ def judge_chat(total: ChatFigures | None) -> list[Target]:
     """The targets for which there is a measurement: the usual one of the calls, not their mean."""
     if total is None:
         return []
-    targets = (_first_token(total), _output_rate(total), _hit_rate(total))
+    first, written, hit_rate = total.first_token.quantile(0.5), total.output_rate.quantile(0.5), total.hit_rate
+    targets = (
+        held("time_to_first_token_p50", "time_to_first_token", first, f"TTFT {seconds(first)}", seconds),
+        held("output_rate_p50", "output_rate", written, f"{rate(written)} tokens/s", lambda least: f"{least:g}"),
+        held(
+            "answer_cache_hit_rate", "answer_cache_hit_rate", hit_rate, f"{percent(hit_rate)} answered", short_percent
+        ),
+    )
     return [target for target in targets if target is not None]
-
-
-def _first_token(total: ChatFigures) -> Target | None:
-    value = total.first_token.quantile(0.5)
-    if value is None:
-        return None
-    verdict: Verdict = "good" if value < FIRST_TOKEN else "bad" if value > SLOW_FIRST_TOKEN else "fair"
-    return Target("time_to_first_token_p50", value, FIRST_TOKEN, verdict, f"TTFT {seconds(value)}", "max 800 ms")
-
-
-def _output_rate(total: ChatFigures) -> Target | None:
-    value = total.output_rate.quantile(0.5)
-    if value is None:
-        return None
-    verdict: Verdict = "good" if value > TOKENS_A_SECOND else "bad" if value < FEW_TOKENS_A_SECOND else "fair"
-    return Target("output_rate_p50", value, TOKENS_A_SECOND, verdict, f"{rate(value)} tokens/s", "min 50")
-
-
-def _hit_rate(total: ChatFigures) -> Target | None:
-    value = total.hit_rate
-    if value is None:
-        return None
-    verdict: Verdict = "good" if value > HIT_RATE else "bad" if value == 0 else "fair"
-    return Target("answer_cache_hit_rate", value, HIT_RATE, verdict, f"{percent(value)} answered", "min 20 %")
 
 
 def _merged(sketches: Iterable[Sketch]) -> Sketch:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from functools import cache
 from typing import Literal, NamedTuple
+
+import click
 
 from otel_embed.cli.figures import Figures
 from otel_embed.cli.units import percent, rate, seconds, short_count
+from otel_embed.environment_variables import OTEL_EMBED_THRESHOLDS
+from otel_embed.thresholds import Thresholds
 
 Verdict = Literal["good", "fair", "bad", "unjudged"]
 
-P95_SECONDS = 0.5
-ERROR_RATE = 0.01
-HIT_RATE = 0.60
-LOW_HIT_RATE = 0.40
-TEXTS_PER_MINUTE = 1000.0
 BUSY = 0.5
 """With fewer calls open on average, a low throughput is the program's own pace and not the provider's."""
 
@@ -29,42 +31,44 @@ class Target(NamedTuple):
     wanted: str
 
 
+@cache
+def in_force() -> Thresholds:
+    """What the environment says; what is wrong with it is said once, on stderr."""
+    path = os.environ.get(OTEL_EMBED_THRESHOLDS, "").strip() or None
+    return Thresholds.load(path, lambda warning: click.echo(f"otel-embed: {warning}", err=True))
+
+
+def held(name: str, threshold: str, value: float | None, shown: str, unit: Callable[[float], str]) -> Target | None:
+    """A measurement against a threshold; None where there is no measurement."""
+    if value is None:
+        return None
+    limit = in_force()[threshold]
+    wanted = f"{'max' if limit.comparison == 'above' else 'min'} {unit(limit.wanted)}"
+    return Target(name, value, limit.wanted, limit.standing(value), shown, wanted)
+
+
 def judge(total: Figures) -> list[Target]:
     """The targets for which there is a measurement."""
-    targets = (_latency(total), _errors(total), _cache(total), _throughput(total))
+    p95, hit_rate = total.latency.quantile(0.95), total.cache.hit_rate if total.cache else None
+    targets = (
+        held("latency_p95", "latency_p95", p95, f"p95 {seconds(p95)}", seconds),
+        held("error_rate", "error_rate", total.error_rate, f"{percent(total.error_rate)} errors", short_percent),
+        held("cache_hit_rate", "cache_hit_rate", hit_rate, f"{percent(hit_rate)} cached", short_percent),
+        _throughput(total),
+    )
     return [target for target in targets if target is not None]
 
 
-def _latency(total: Figures) -> Target | None:
-    p95 = total.latency.quantile(0.95)
-    if p95 is None:
-        return None
-    verdict: Verdict = "good" if p95 <= P95_SECONDS else "bad"
-    return Target("latency_p95", p95, P95_SECONDS, verdict, f"p95 {seconds(p95)}", "max 500 ms")
-
-
-def _errors(total: Figures) -> Target | None:
-    if total.error_rate is None:
-        return None
-    verdict: Verdict = "good" if total.error_rate <= ERROR_RATE else "bad"
-    return Target("error_rate", total.error_rate, ERROR_RATE, verdict, f"{percent(total.error_rate)} errors", "max 1 %")
-
-
-def _cache(total: Figures) -> Target | None:
-    hit_rate = total.cache.hit_rate if total.cache else None
-    if hit_rate is None:
-        return None
-    verdict: Verdict = "good" if hit_rate > HIT_RATE else "fair" if hit_rate >= LOW_HIT_RATE else "bad"
-    return Target("cache_hit_rate", hit_rate, HIT_RATE, verdict, f"{percent(hit_rate)} cached", "min 60 %")
+def short_percent(fraction: float) -> str:
+    return f"{fraction * 100:g} %"
 
 
 def _throughput(total: Figures) -> Target | None:
     if total.texts_per_second is None or not total.texts:
         return None
     per_minute = total.texts_per_second * 60
-    verdict: Verdict = "good" if per_minute >= TEXTS_PER_MINUTE else "bad"
-    wanted = "min 1,000"
-    if verdict == "bad" and (total.concurrency or 0.0) < BUSY:
-        verdict, wanted = "unjudged", "mostly idle"
     shown = f"{short_count(per_minute) if per_minute >= 1e6 else rate(per_minute)} texts/min"
-    return Target("throughput", per_minute, TEXTS_PER_MINUTE, verdict, shown, wanted)
+    target = held("throughput", "throughput", per_minute, shown, lambda least: f"{least:,.6g}")
+    if target is not None and target.verdict == "bad" and (total.concurrency or 0.0) < BUSY:
+        return target._replace(verdict="unjudged", wanted="mostly idle")
+    return target

@@ -9,11 +9,12 @@ from otel_embed import environment_variables
 from otel_embed.cli.checks.findings import Finding
 from otel_embed.cli.units import plural
 from otel_embed.config import CAPTURE_CONTENT, Config
-from otel_embed.environment_variables import OTEL_EMBED_DISABLED_PROVIDERS, OTEL_EMBED_PRICES
+from otel_embed.environment_variables import OTEL_EMBED_DISABLED_PROVIDERS, OTEL_EMBED_PRICES, OTEL_EMBED_THRESHOLDS
 from otel_embed.gauges import gpu, stores
 from otel_embed.instrumentor import declared
 from otel_embed.pricing.prices import Prices
 from otel_embed.pricing.tokens import MODELS, locate
+from otel_embed.thresholds import Thresholds
 
 _PREFIX = "OTEL_EMBED_"
 _KNOWN = sorted(name for name in vars(environment_variables) if name.startswith(_PREFIX))
@@ -25,6 +26,7 @@ def check(config: Config, warnings: list[str], environ: Mapping[str, str]) -> li
     found += _unknown_variables(environ)
     found += _unknown_providers(config.disabled_providers)
     found += _prices(config.prices)
+    found += _thresholds(config.thresholds)
     found += _tokens(config)
     if config.capture_content:
         found.append(Finding("note", f"{CAPTURE_CONTENT} is on: spans hold the texts that are embedded"))
@@ -62,6 +64,18 @@ def _prices(path: str | None) -> Iterator[Finding]:
     if rows:
         said = f"{OTEL_EMBED_PRICES}: {plural(len(rows), 'row')} of your own in force"
         yield Finding("ok", said, facts={"rows": [f"{row.provider} {row.model}" for row in rows]})
+
+
+def _thresholds(path: str | None) -> Iterator[Finding]:
+    if path is None:
+        return
+    warnings: list[str] = []
+    ours, found = Thresholds.load(None, warnings.append), Thresholds.load(path, warnings.append)
+    yield from (Finding("warning", warning) for warning in warnings)
+    changed = [name for name in found if found[name] != ours[name]]
+    if changed:
+        said = f"{OTEL_EMBED_THRESHOLDS}: {plural(len(changed), 'threshold')} of your own in force"
+        yield Finding("ok", said, facts={"thresholds": changed})
 
 
 def _tokens(config: Config) -> Iterator[Finding]:

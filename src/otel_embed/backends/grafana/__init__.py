@@ -1,0 +1,1 @@
+"""Grafana: a dashboard a module, and alerts."""
