@@ -13,6 +13,7 @@ Semconv = Literal["latest", "legacy", "both"]
 StageSpans = Literal["slow", "always", "never"]
 TokenCounting = Literal["auto", "tiktoken", "estimate", "off"]
 CallLog = Literal["off", "text", "json"]
+Switch = Literal["on", "off"]
 LangChainChat = Literal["auto", "on", "off"]
 T = TypeVar("T")
 Warn = Callable[[str], None]
@@ -37,6 +38,7 @@ class Config:
     report_dir: str | None = None
     capture_content: bool = False
     langchain_chat: LangChainChat = "auto"
+    checks: Switch = "on"
 
     @classmethod
     def from_environment(cls, warn: Warn, environ: Mapping[str, str] = os.environ) -> Config:
@@ -57,6 +59,7 @@ class Config:
             disabled_providers=read.names(env.OTEL_EMBED_DISABLED_PROVIDERS),
             report_dir=read.text(env.OTEL_EMBED_REPORT_DIR),
             capture_content=read.captures(),
+            checks=read.choice(env.OTEL_EMBED_CHECKS, get_args(Switch), cls.checks),
             langchain_chat=read.choice(env.OTEL_EMBED_LANGCHAIN_CHAT, get_args(LangChainChat), cls.langchain_chat),
         )
 

@@ -41,6 +41,10 @@ Default: none, and otel_embed's own are in force."""
 OTEL_EMBED_LOG = "OTEL_EMBED_LOG"
 """``text`` or ``json``: a log line for each call on logger ``otel_embed.calls``. Default ``off``."""
 
+OTEL_EMBED_CHECKS = "OTEL_EMBED_CHECKS"
+"""``on`` (default): look at a bounded sample of inputs and vectors for what goes wrong without an error, such as empty,
+repeated or oversized texts and vectors of zeros or NaN. ``off``: never."""
+
 OTEL_EMBED_DISABLED_PROVIDERS = "OTEL_EMBED_DISABLED_PROVIDERS"
 """Names of libraries to leave alone, with commas between them: ``openai,langchain``; ``gpu`` is the GPU metrics.
 Default: none."""

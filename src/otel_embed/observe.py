@@ -63,6 +63,10 @@ class Recorder(Protocol):
     """A call begins: return the context in which it runs, with the call in it under ``OPEN_CALL``."""
     count: Callable[[Request], Usage | None]
     """The tokens of a successful call that did its work itself, and whose provider does not report them."""
+    look: Callable[[OpenCall, Any], None]
+    """Look at the inputs and the result of a call, while they are at hand, for what is wrong without an error."""
+    look_from: float
+    """From when on a call that ends is to be looked at, by the clock of ``OpenCall.end``."""
     price: Callable[[OpenCall, Usage | None], Cost | None]
     """What a call cost, by these tokens and what else its reply says was billed."""
 
@@ -253,6 +257,8 @@ class OpenCall:
                     self.usage = _usage((self.counted, "counted"))
                 else:
                     self.usage = self._counted(reply)
+        if end >= site.recorder.look_from:
+            site.recorder.look(self, result)
         if self.parent is not None:
             self.parent._ended_below(self, self.record())
         site.recorder.finish(self)

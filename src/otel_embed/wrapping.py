@@ -33,9 +33,7 @@ class Patch:
     carry: Callable[..., Callable[..., Any] | None]
     answer: Callable[..., tuple[Any] | None]
 
-    def __init__(
-        self, target: str, site: Site | Submit | Muted, subclasses: bool = False, torch: bool = False
-    ) -> None:
+    def __init__(self, target: str, site: Site | Submit | Muted, subclasses: bool = False, torch: bool = False) -> None:
         self.target = target
         self.module, _, self.path = target.partition(":")
         self.name = self.path.rpartition(".")[2]
@@ -73,7 +71,6 @@ class Patch:
     def __reduce__(self) -> tuple[Callable[[str], Patch], tuple[str]]:
         # A class that is pickled by value, as Ray and Spark do, takes its wrapped methods along.
         return restored, (self.target,)
-
 
     @staticmethod
     def close(seen: Observation, result: Any, error: BaseException | None) -> None:

@@ -25,6 +25,7 @@ from otel_embed.report.limits import RateLimits
 from otel_embed.report.local import LocalReport
 from otel_embed.report.names import Instrument
 from otel_embed.report.pending import PendingInputs
+from otel_embed.report.quality_report import QualityReport
 from otel_embed.report.totals import PICODOLLARS, Identity, Key, Series, Totals, outcome
 
 _MAX_IDENTITIES = 2000
@@ -42,6 +43,7 @@ class MetricReport:
         budget: Budget,
         settle: Callable[[], None],
         chat: ChatTotals,
+        quality: QualityReport,
     ) -> None:
         self._meter = meter
         self._settle = settle
@@ -60,6 +62,12 @@ class MetricReport:
         self._observe(counter, names.ERRORS, lambda all: chain(_errors(all), chat_sums.errors(chat)))
         self._observe(counter, names.RETRIES, _retries)
         self._observe(meter.create_observable_gauge, names.RATE_LIMIT, lambda _: _rate_limits(limits))
+        self._observe(meter.create_observable_gauge, names.HEADROOM, lambda _: _headroom(limits))
+        self._observe(counter, names.CHECKED_ITEMS, lambda _: quality.checked())
+        self._observe(counter, names.FOUND_PROBLEMS, lambda _: quality.problems())
+        self._observe(counter, names.WASTED_TOKENS, lambda _: quality.wasted_tokens())
+        self._observe(counter, names.WASTED_MONEY, lambda _: quality.wasted_money())
+        self._observe(meter.create_observable_gauge, names.BATCH_LIMIT, lambda _: quality.batch_limits())
         self._observe(counter, names.LOOKUPS, lambda all: chain(_lookups(all), chat_sums.lookups(chat)))
         self._observe(counter, names.SAVED_MONEY, lambda all: chain(_saved_money(all), chat_sums.saved_money(chat)))
         saved_tokens = chat_sums.saved_tokens
@@ -193,6 +201,11 @@ def _retries(series: list[Series]) -> Sums:
 def _rate_limits(limits: RateLimits) -> Sums:
     for provider, model, kind, left in limits.now():
         yield {**place(provider, model), names.RATE_LIMIT_KIND: kind}, left
+
+
+def _headroom(limits: RateLimits) -> Sums:
+    for provider, model, kind, part in limits.headroom():
+        yield {**place(provider, model), names.RATE_LIMIT_KIND: kind}, part
 
 
 def _lookups(series: list[Series]) -> Sums:

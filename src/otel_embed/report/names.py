@@ -79,6 +79,10 @@ COMPONENT_KIND: Final = "otel_embed.component.kind"
 OPERATION_NAME: Final = "otel_embed.store.operation"
 DOCUMENTS: Final = "otel_embed.store.document.count"
 OWN_DURATION: Final = "otel_embed.store.duration"
+PROBLEMS: Final = "otel_embed.problems"
+PROBLEM: Final = "otel_embed.problem"
+CHECKED: Final = "otel_embed.checked.what"
+WASTE: Final = "otel_embed.waste"
 PERIOD: Final = "otel_embed.budget.period"
 DROPPED_WHAT: Final = "otel_embed.dropped.what"
 
@@ -148,6 +152,22 @@ RETRIES = Instrument("otel_embed.retries", "{retry}", "Attempts made again, by w
 RATE_LIMIT = Instrument(
     "otel_embed.rate_limit.remaining", "{unit}", "What the provider last said is left of its rate limit."
 )
+HEADROOM = Instrument(
+    "otel_embed.rate_limit.headroom",
+    "{ratio}",
+    "What is left of the rate limit as a part of it, from 0 to 1, as the provider last said.",
+)
+CHECKED_ITEMS = Instrument(
+    "otel_embed.checked",
+    "{item}",
+    "Inputs and vectors that were looked at for problems: a sample where there are many.",
+)
+FOUND_PROBLEMS = Instrument(PROBLEMS, "{problem}", "Problems of inputs, vectors and models that raise no error.")
+WASTED_TOKENS = Instrument(
+    "otel_embed.wasted.tokens", "{token}", "Tokens sent for texts that were embedded before, and in failed attempts."
+)
+WASTED_MONEY = Instrument("otel_embed.wasted.cost", "{USD}", "Money spent on texts that were embedded before.")
+BATCH_LIMIT = Instrument("otel_embed.batch.limit", "{input}", "The most inputs that the provider takes in one call.")
 PENDING = Instrument("otel_embed.inputs.pending", "{input}", "Inputs whose embeddings have not arrived yet.")
 LOOKUPS = Instrument("otel_embed.cache.lookups", "{input}", "Inputs looked up in a cache, by outcome.")
 CACHE_ENTRIES = Instrument("otel_embed.cache.entries", "{entry}", "Entries in a cache's store.")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from math import inf
+from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
@@ -28,6 +30,7 @@ from otel_embed.report.log import LogReport
 from otel_embed.report.metrics import MetricReport
 from otel_embed.report.operations import OperationReport
 from otel_embed.report.pending import PendingInputs
+from otel_embed.report.quality_report import QualityReport
 from otel_embed.report.run_recorder import RunRecorder
 from otel_embed.report.slowest import Slowest
 from otel_embed.report.spans import SpanReport
@@ -57,8 +60,11 @@ class CallRecorder:
         self._settling = threading.Lock()
         self._limits = RateLimits()
         self.chat = ChatTotals()
+        self.quality = QualityReport()
+        self.look: Callable[[OpenCall, Any], None] = guarded(self._look, "check a call")
+        self.look_from = inf
         self._metrics = MetricReport(
-            meter, self.totals, self._pending, self._limits, self._budget, self.settle, self.chat
+            meter, self.totals, self._pending, self._limits, self._budget, self.settle, self.chat, self.quality
         )
         self._runs = RunRecorder(meter, self.chat, self._budget)
         self.runs = Runs(self._runs)
@@ -75,6 +81,7 @@ class CallRecorder:
         self.count = guarded(pricing.count, "count tokens")
         self.price = guarded(pricing.price, "price a call")
         self._save = guarded(pricing.save, "price what a cache saved")
+        self.look_from = inf if config.checks == "off" else 0
         self._budget.limit = config.daily_budget_usd
         self._log = None if config.log == "off" else guarded(LogReport(config.log), "log a call")
         self._metrics.choose(config.semconv)
@@ -86,6 +93,10 @@ class CallRecorder:
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
         return self._save(call, lookup) or CacheOutcome(lookup.store, lookup.hits, lookup.misses)
+
+    def _look(self, call: OpenCall, result: Any) -> None:
+        self.quality.look(call, result)
+        self.look_from = self.quality.checks.due_ns
 
     def finish(self, call: OpenCall) -> None:
         if call.span is not None:
@@ -139,5 +150,6 @@ class CallRecorder:
         """In a forked child: what the parent did is the parent's to report."""
         self._settling = threading.Lock()
         self._finished.clear()
-        for sums in (self.totals, self.slowest, self._pending, self._limits, self._budget, self.chat, self.runs):
+        everything = (self.totals, self.slowest, self._pending, self._limits, self._budget, self.chat, self.runs)
+        for sums in (*everything, self.quality):
             sums.clear()

@@ -108,6 +108,7 @@ def _document(recorder: CallRecorder, series: list[Series]) -> dict[str, Any]:
         "components": _components([each for each in series if each.key.component is not None]),
         "caches": _caches(series),
         **chat_rows.rows(chat),
+        "quality": list(recorder.quality.rows()),
         "slowest": [_slow(call) for call in recorder.slowest.calls()],
         "dropped": dict(guard.dropped),
     }

@@ -1,0 +1,93 @@
+"""Texts that should not have been sent: empty ones, repeated ones, and those that a model cuts short."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+_SLOTS = 1 << 16
+_WITHOUT_SIGN = (1 << 64) - 1
+_MOST_CHARACTERS_A_TOKEN = 5
+"""Prose in any language has fewer, so that a text of more than this many a token is certainly longer."""
+
+
+class Memory:
+    """Which texts were embedded, in half a megabyte however many there were.
+
+    Kept are 64 bits of Python's own hash of each, which has a key of its own in every process (PYTHONHASHSEED): it
+    tells nothing of the text, and never leaves the process. A text takes the place of another, so that a repetition
+    after very many others is not noticed; one that did not happen is never reported.
+    """
+
+    def __init__(self) -> None:
+        self._seen = array("Q", bytes(8 * _SLOTS))
+
+    def knows(self, mark: int) -> bool:
+        """Whether this was here before; it is from now on."""
+        mark &= _WITHOUT_SIGN
+        slot = (mark ^ mark >> 32) % _SLOTS
+        if self._seen[slot] == mark:
+            return True
+        self._seen[slot] = mark
+        return False
+
+
+class Looked(NamedTuple):
+    """What the texts of one call were found to be: how many, and of how many characters."""
+
+    inputs: int
+    characters: int
+    empty: int
+    duplicate: int
+    """Texts that stand in the same call before."""
+    duplicate_characters: int
+    repeated: int
+    """Texts that an earlier call embedded with the same model."""
+    repeated_characters: int
+    lengths: tuple[int, ...]
+    """Of the texts, in characters, where one of them is longer than the model may take."""
+
+
+def look(content: Any, model: object, memory: Memory | None, most_inputs: int, most_characters: int) -> Looked:
+    """Look at texts, up to so many of them and so many characters; what is no text is passed over.
+
+    Without a memory, no text counts as a repetition of one of another call.
+    """
+    texts: Sequence[Any] = (
+        (content,) if isinstance(content, str) else content if isinstance(content, (list, tuple)) else ()
+    )
+    here: set[str] = set()
+    empty = duplicate = duplicate_characters = repeated = repeated_characters = inputs = characters = 0
+    lengths = []
+    for text in texts[:most_inputs]:
+        if type(text) is not str:
+            continue
+        if characters > most_characters:
+            break
+        inputs += 1
+        characters += len(text)
+        lengths.append(len(text))
+        if not text or text.isspace():
+            empty += 1
+        elif text in here:
+            duplicate += 1
+            duplicate_characters += len(text)
+        else:
+            here.add(text)
+            if memory is not None and memory.knows(hash((text, model))):
+                repeated += 1
+                repeated_characters += len(text)
+    return Looked(
+        inputs, characters, empty, duplicate, duplicate_characters, repeated, repeated_characters, tuple(lengths)
+    )
+
+
+def too_long(looked: Looked, reported: int | None, most: int) -> int:
+    """How many texts are at least as long as a model takes, in tokens: by their share of what the provider counted,
+    and without doubt by their characters."""
+    if looked.inputs == 1 and reported is not None:
+        return int(reported >= most)
+    a_character = reported / looked.characters if reported is not None and looked.characters else 0.0
+    surely = _MOST_CHARACTERS_A_TOKEN * most
+    return sum(length > surely or length * a_character >= most for length in looked.lengths)
