@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar, get_type_hints
 
 from otel_embed.cli.fields import DocumentError, Fields
+from otel_embed.cli.intervals import quantile
 from otel_embed.record import STAGES
 from otel_embed.report.sketch import Sketch
 
@@ -130,9 +131,14 @@ def read_sketch(data: Fields, key: str) -> Sketch:
 
 
 def latency_to_dict(latency: Sketch) -> dict[str, Any]:
-    """What ``read_sketch`` reads, with ``avg`` and the quantiles computed; they are None without a call."""
+    """What ``read_sketch`` reads, with ``avg`` and the quantiles computed; they are None without a call.
+
+    ``intervals`` says between what each quantile lies with 95 % confidence; None where the calls are too few.
+    """
     quantiles = {name: latency.quantile(q) for name, q in QUANTILES.items()}
-    return {**latency.to_dict(), "avg": latency.avg, **quantiles}
+    found = {name: quantile(latency, q) for name, q in QUANTILES.items()}
+    intervals = {name: list(each.interval) if each and each.interval else None for name, each in found.items()}
+    return {**latency.to_dict(), "avg": latency.avg, **quantiles, "intervals": intervals}
 
 
 def in_order(stages: dict[str, float]) -> dict[str, float]:
