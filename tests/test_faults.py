@@ -116,7 +116,7 @@ ELSEWHERE = {
         "AnswerCacheSite.__init__", "ChatPrices.__init__", "ChatPrices.load", "user_rows", "_amount", "Runs.clear",
     },
     "runs in a thread of ours, when metrics are collected, or for a command": {
-        "Prices.rows", "Prices.explain", "inspect", "locate", "prefetch", "_cache", "_download", "_keep",
+        "Prices.rows", "Prices.explain", "ChatPrices.rows", "inspect", "locate", "prefetch", "_cache", "_download", "_keep",
         "TokenCounter._fetched", "TokenCounter._load_later", "TokenCounter._load_guarded", "Elsewhere._pending",
         "Elsewhere._ask", "_from_genai_prices", "genai_name",
     },
