@@ -69,6 +69,7 @@ from otel_embed.report import (
     spans,
     totals,
     track,
+    work_totals,
 )
 from otel_embed.report import operations as report_of_operations
 from otel_embed.transports import body, httpx
@@ -78,7 +79,7 @@ MODULES = [endpoints, exchange, failure, headers, observe, stages, threads, time
            provider, budget, coexist, exemplars, limits, log, metrics, pending, recorder, slowest, spans, totals, track,
            body, httpx, answers, runs, langchain_handler, langchain_runs, chat, chat_sums, chat_totals, dimensions,
            run_recorder, run_spans, seen, operations, report_of_operations, langchain_stores, llama_index,
-           haystack]  # fmt: skip
+           haystack, work_totals]  # fmt: skip
 MODEL = "text-embedding-3-small"
 ODD = {"openai-processing-ms": "4.5"}
 def functions_of(module: ModuleType, prefix: str) -> list[tuple[str, FunctionType]]:
@@ -113,20 +114,20 @@ ELSEWHERE = {
         "_Send.__init__", "Calibration.__init__", "parsed", "_row", "_user_rows", "_warning", "Elsewhere.__init__",
         "read_document", "day", "_exact", "quoted", "named", "register", "_handler", "_handler_class", "Runs.__init__",
         "RunRecorder.__init__", "RunRecorder.configure", "RunSpans.__init__", "ChatTotals.__init__", "ChatTotals.clear",
-        "AnswerCacheSite.__init__", "ChatPrices.__init__", "ChatPrices.load", "user_rows", "_amount", "Runs.clear",
+        "AnswerCacheSite.__init__", "WorkTotals.__init__", "WorkTotals.clear", "ChatPrices.__init__", "ChatPrices.load", "user_rows", "_amount", "Runs.clear",
     },
     "runs in a thread of ours, when metrics are collected, or for a command": {
-        "Prices.rows", "Prices.explain", "inspect", "locate", "prefetch", "_cache", "_download", "_keep",
+        "Prices.rows", "Prices.explain", "ChatPrices.rows", "inspect", "locate", "prefetch", "_cache", "_download", "_keep",
         "TokenCounter._fetched", "TokenCounter._load_later", "TokenCounter._load_guarded", "Elsewhere._pending",
         "Elsewhere._ask", "_from_genai_prices", "genai_name",
     },
-    "runs in ``summary()``": {"Slowest.calls", "ChatTotals.components"},
+    "runs in ``summary()``": {"Slowest.calls", "ChatTotals.components", "WorkTotals.rows"},
     "runs in a forked child": {"PendingInputs.clear", "CallRecorder.start_anew"},
     "is of what has tests of its own": {
         "OpenExchange.__init__", "OpenExchange.mark", "OpenExchange.answered", "OpenExchange.server", "OpenCall.exchange",
         "Exchange.__init__", "Pricing._unusual", "Pricing._with_media", "Prices.find_media", "_is_quick", "_condensed", "_add_work",
         "Pricing._as_sent", "OpenCall._leave", "OpenCall._ending",
-        "_tell_work", "_padding", "_truncated",
+        "_tell_work", "_padding", "_truncated", "WorkTotals.add_load", "_Loads.__init__",
         "failure.refused", "headers.number", "Pricing._prices_images", "_is_part",
         "Runs._abandon", "langchain_handler._same", "langchain_runs.is_content",
     },

@@ -210,6 +210,9 @@ class TestJson:
             "error_rate",
             "cache_hit_rate",
             "throughput",
+            "time_to_first_token_p50",
+            "output_rate_p50",
+            "answer_cache_hit_rate",
         }
 
 
@@ -262,9 +265,15 @@ def documents() -> st.SearchStrategy[dict[str, Any]]:
     stages = st.dictionaries(st.one_of(st.sampled_from(STAGES), names), amounts, max_size=6)
     latency = st.lists(st.floats(0, 1e9), max_size=5).map(_sketch)
     timed = {"calls": st.integers(0, 10**12), "errors": counts, "stages": stages, "latency": latency}
-    provider = {"provider": names, "model": names, "tokens": counts, "cost_usd": st.none() | amounts, "retries": counts}
+    local = {"local": st.booleans(), "devices": counts, "padding_tokens": st.none() | st.integers(0, 10**12)}
+    provider = local | {"provider": names, "model": names, "tokens": counts, "cost_usd": st.none() | amounts, "retries": counts}
     spans = st.lists(st.tuples(names | st.sampled_from(STAGES), amounts, amounts), max_size=5)
     slow = {"model": names, "component": names, "seconds": amounts, "stages": spans, "retries": st.lists(names)}
+    chat = {"provider": names, "model": names, "calls": st.integers(0, 10**12), "latency": latency, "first_token": latency,
+            "output_rate": latency, "cost_usd": st.none() | amounts, "errors": counts}  # fmt: skip
+    size = {"store": names, "shared": st.booleans(), "entries": st.integers(0, 10**12), "bytes": st.none() | st.integers(0, 10**17)}
+    operation = {"store": names, "method": names, "calls": st.integers(0, 10**12), "own": latency, "errors": counts}
+    load = {"model": names, "device": names, "loads": st.integers(0, 10**12), "seconds": latency, "errors": counts}
     cache = {"store": names, "hits": st.integers(0, 10**12), "saved_usd": st.none() | amounts}
     return st.fixed_dictionaries(
         {
@@ -274,6 +283,10 @@ def documents() -> st.SearchStrategy[dict[str, Any]]:
             "providers": st.lists(st.fixed_dictionaries({}, optional=timed | provider), max_size=3),
             "components": st.lists(st.fixed_dictionaries({}, optional=timed | {"component": names}), max_size=2),
             "caches": st.lists(st.fixed_dictionaries({}, optional=cache), max_size=2),
+            "chat": st.lists(st.fixed_dictionaries({}, optional=chat), max_size=2),
+            "store_operations": st.lists(st.fixed_dictionaries({}, optional=operation), max_size=2),
+            "loads": st.lists(st.fixed_dictionaries({}, optional=load), max_size=2),
+            "cache_sizes": st.lists(st.fixed_dictionaries({}, optional=size), max_size=2),
             "slowest": st.lists(st.fixed_dictionaries({}, optional=slow), max_size=3),
             "dropped": counts,
             "command": st.lists(names, max_size=3),
@@ -328,6 +341,12 @@ class TestText:
             "$0.0385",
             "3 rate_limited, 1 timeout",
             "21 × 429",
+            "✓ TTFT 449 ms",
+            "✓ 31.4 % answered",
+            "tokens in",
+            "openai gpt-4o-mini        48  61,440  9,216        $0.0132",
+            "SQLiteCache gpt-4o-mini           22      48    31.4 %        32,384  $0.00605",
+            "retriever VectorStoreRetriever",
         ):
             assert said in text, said
         assert "otel-embed itself failed" not in text
@@ -473,6 +492,9 @@ class TestPage:
         for row in document["slowest"]:
             row |= {"retries": [evil], "error": {"type": evil, "cause": evil}}
         document["components"][0] |= {"framework": evil, "component": evil}
+        for key in ("chat", "answer_caches", "runs", "store_operations", "loads", "cache_sizes"):
+            for row in document[key]:
+                row |= {field: evil for field, value in row.items() if isinstance(value, str)}
         document["caches"][0] |= {"component": evil, "store": evil, "model": evil}
         parsed = _Page()
         parsed.feed(page(merge([load(save(document))])))

@@ -25,6 +25,7 @@ from otel_embed import guard, loads, local, reading, timeline
 from otel_embed.providers import model2vec, sentence_transformers, transformers
 from otel_embed.report import dimensions, spans, totals
 from otel_embed.report import local as report
+from otel_embed.report.work_totals import WorkTotals
 from breaking import REACHED, broken, functions
 
 TEXTS = ["the cat sat", "a dog", "one two three four five"]
@@ -35,6 +36,7 @@ MORE = {
     "spans._tell_work": spans._tell_work,
     "timeline._condensed": timeline._condensed,
     "totals._add_work": totals._add_work,
+    "work_totals.WorkTotals.add_load": WorkTotals.add_load,
 }
 ELSEWHERE = {
     "takes a CUDA device": {"DevicePass.__init__", "DevicePass.launched", "DevicePass.read", "LocalCall._has_read"},

@@ -8,7 +8,7 @@ import click
 
 from otel_embed import __version__
 
-COMMANDS = ("run", "report", "doctor", "prices", "tokens", "rules", "dashboards")
+COMMANDS = ("run", "report", "compare", "doctor", "prices", "tokens", "rules", "dashboards")
 
 
 class _Commands(click.Group):

@@ -12,6 +12,7 @@ from otel_embed import __version__
 from otel_embed.cli.chat_rows import AnswerCacheTotals, ChatTotals, RunTotals
 from otel_embed.cli.fields import DocumentError, Fields
 from otel_embed.cli.rows import CacheTotals, ComponentTotals, ProviderTotals, Row, Timed, reader
+from otel_embed.cli.work_rows import CacheSize, LoadTotals, OperationTotals
 
 SCHEMA = 1
 MOST_SLOWEST = 10
@@ -93,6 +94,9 @@ class Summary:
     chats: list[ChatTotals] = field(default_factory=list)
     answer_caches: list[AnswerCacheTotals] = field(default_factory=list)
     runs: list[RunTotals] = field(default_factory=list)
+    operations: list[OperationTotals] = field(default_factory=list)
+    loads: list[LoadTotals] = field(default_factory=list)
+    cache_sizes: list[CacheSize] = field(default_factory=list)
     slowest: list[SlowCall] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
     command: list[str] | None = None
@@ -106,7 +110,7 @@ class Summary:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.providers or self.components or self.chats or self.runs)
+        return not (self.providers or self.components or self.chats or self.runs or self.operations or self.loads)
 
 
 def load(path: Path) -> Summary:
@@ -137,6 +141,9 @@ def _summary(data: Fields) -> Summary:
         chats=data.rows("chat", reader(ChatTotals)),
         answer_caches=data.rows("answer_caches", reader(AnswerCacheTotals)),
         runs=data.rows("runs", reader(RunTotals)),
+        operations=data.rows("store_operations", reader(OperationTotals)),
+        loads=data.rows("loads", reader(LoadTotals)),
+        cache_sizes=data.rows("cache_sizes", reader(CacheSize)),
         slowest=data.rows("slowest", SlowCall.read),
         dropped=data.counts("dropped"),
         command=data.texts("command") or None,
@@ -156,6 +163,9 @@ def merge(summaries: Sequence[Summary]) -> Summary:
         chats=_added(row for summary in summaries for row in summary.chats),
         answer_caches=_added(row for summary in summaries for row in summary.answer_caches),
         runs=_added(row for summary in summaries for row in summary.runs),
+        operations=_added(row for summary in summaries for row in summary.operations),
+        loads=_added(row for summary in summaries for row in summary.loads),
+        cache_sizes=_added(row for summary in summaries for row in summary.cache_sizes),
         slowest=[call for summary in summaries for call in summary.slowest],
     )
     merged.slowest = sorted(merged.slowest, key=lambda call: -call.seconds)[:MOST_SLOWEST]

@@ -19,6 +19,7 @@ from otel_embed.cli.rows import QUANTILES, CacheTotals, Timed, in_order
 from otel_embed.cli.targets import Target, judge
 from otel_embed.cli.units import count, dollars, percent, seconds
 from otel_embed.cli.unseen import HEADLINE
+from otel_embed.cli.work_tables import work_tables
 
 HEAD = Html(
     '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -64,6 +65,9 @@ def _sections(summary: Summary, total: Figures) -> Iterator[Html]:
     yield _section("Cost", "", *_cost(summary, total))
     if total.cache:
         yield _section("Cache", wording.saved(total.cache), *_caches(summary))
+    for each in work_tables(summary):
+        rows = [[_titled(title), *cells] for title, cells in each.rows]
+        yield _section(each.title, each.note, _table(["", *each.headers], rows))
     yield _section("Errors and retries", "", *_troubles(summary))
     if dropped := wording.dropped(summary):
         yield el("p", dropped, class_="warning")
@@ -192,7 +196,11 @@ def _troubles(summary: Summary) -> Iterator[Html]:
 
 
 def _name(row: Timed | CacheTotals | ChatTotals | AnswerCacheTotals | RunTotals) -> Html:
-    first, _, second = row.name.partition(" ")
+    return _titled(row.name)
+
+
+def _titled(name: str) -> Html:
+    first, _, second = name.partition(" ")
     return el("span", el("span", f"{first} "), second, class_="name")
 
 

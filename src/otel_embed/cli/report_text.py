@@ -21,6 +21,7 @@ from otel_embed.cli.terminal import console, printable, put
 from otel_embed.cli.text_bars import key, share_bar, span_bar
 from otel_embed.cli.text_layout import beside, fit, fit_parts, flow, name, table
 from otel_embed.cli.units import count, percent, seconds, whole_percent
+from otel_embed.cli.work_tables import work_tables
 
 WIDEST, NARROWEST = 100, 60
 SLOWEST = 5
@@ -66,6 +67,8 @@ def _sections(summary: Summary, paper: Paper) -> Iterator[Text]:
     yield from _section("Cost", "", _cost(summary, total, paper), paper)
     if total.cache:
         yield from _section("Cache", wording.saved(total.cache), _caches(summary, paper), paper)
+    for each in work_tables(summary):
+        yield from _section(each.title, each.note, table(each.headers, each.rows, paper.width), paper)
     yield from _section("Errors and retries", "", _troubles(summary, paper), paper)
     if dropped := wording.dropped(summary):
         yield from (Text(), Text(fit(dropped, paper.width), style="yellow"))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar, get_type_hints
 
 from otel_embed.cli.fields import DocumentError, Fields
+from otel_embed.cli.intervals import quantile
 from otel_embed.record import STAGES
 from otel_embed.report.sketch import Sketch
 
@@ -20,16 +21,16 @@ class Row:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        values = (getattr(self, field.name) for field in fields(self))
+        values = (getattr(self, each.name) for each in fields(self))
         return tuple(value for value in values if isinstance(value, (str, bool)))
 
     def add(self, other: Row) -> None:
-        for field in fields(self):
-            mine, theirs = getattr(self, field.name), getattr(other, field.name)
-            setattr(self, field.name, _sum(mine, theirs))
+        for each in fields(self):
+            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+            setattr(self, each.name, _sum(mine, theirs))
 
     def to_dict(self) -> dict[str, Any]:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: latency_to_dict(value) if isinstance(value, Sketch) else value for name, value in values.items()}
 
 
@@ -52,10 +53,21 @@ class ProviderTotals(Row):
     retries: dict[str, int]
     stages: dict[str, float]
     latency: Sketch
+    devices: dict[str, int] = field(default_factory=dict)
+    """Calls of a local model by device; an empty name where that is not known."""
+    padding_tokens: int | None = None
+    """Tokens that only made the inputs of a batch equally long; None where nobody says."""
+    truncated_inputs: int | None = None
 
     @property
     def name(self) -> str:
         return f"{self.provider} {self.model}"
+
+    @property
+    def padding(self) -> float | None:
+        """Of all tokens that the model worked on."""
+        wasted = self.padding_tokens
+        return None if wasted is None else ratio(wasted, wasted + sum(self.tokens.values()))
 
     @property
     def error_rate(self) -> float | None:
@@ -114,7 +126,7 @@ def reader(kind: type[R]) -> Callable[[Fields], R]:
     hints = get_type_hints(kind)
 
     def read(data: Fields) -> R:
-        return kind(**{field.name: _READERS[hints[field.name]](data, field.name) for field in fields(kind)})
+        return kind(**{each.name: _READERS[hints[each.name]](data, each.name) for each in fields(kind)})
 
     return read
 
@@ -130,9 +142,14 @@ def read_sketch(data: Fields, key: str) -> Sketch:
 
 
 def latency_to_dict(latency: Sketch) -> dict[str, Any]:
-    """What ``read_sketch`` reads, with ``avg`` and the quantiles computed; they are None without a call."""
+    """What ``read_sketch`` reads, with ``avg`` and the quantiles computed; they are None without a call.
+
+    ``intervals`` says between what each quantile lies with 95 % confidence; None where the calls are too few.
+    """
     quantiles = {name: latency.quantile(q) for name, q in QUANTILES.items()}
-    return {**latency.to_dict(), "avg": latency.avg, **quantiles}
+    found = {name: quantile(latency, q) for name, q in QUANTILES.items()}
+    intervals = {name: list(each.interval) if each and each.interval else None for name, each in found.items()}
+    return {**latency.to_dict(), "avg": latency.avg, **quantiles, "intervals": intervals}
 
 
 def in_order(stages: dict[str, float]) -> dict[str, float]:
@@ -168,6 +185,7 @@ _READERS: dict[Any, Callable[[Fields, str], Any]] = {
     str: lambda data, key: data.text(key) or f"unknown {key}",
     bool: Fields.flag,
     int: Fields.count,
+    int | None: Fields.whole,
     float: lambda data, key: data.number(key) or 0.0,
     float | None: Fields.number,
     dict[str, int]: Fields.counts,

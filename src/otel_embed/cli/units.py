@@ -82,3 +82,13 @@ def _three_digits(value: float) -> str:
     if value >= 99.95:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+
+
+def size(bytes: float | None) -> str:
+    """``950 B``, ``48.2 kB``, ``3.91 MB``; a dash for None."""
+    if bytes is None:
+        return "–"
+    for factor, unit in ((1.0, "B"), (1e3, "kB"), (1e6, "MB")):
+        if bytes < factor * 999.5:
+            return f"{bytes:.0f} B" if factor == 1 else f"{_three_digits(bytes / factor)} {unit}"
+    return f"{_three_digits(bytes / 1e9)} GB"

@@ -99,7 +99,7 @@ def per_text(total: Figures) -> str:
 
 
 def row_cost(row: ProviderTotals) -> str:
-    if row.local and row.cost_usd is None:
+    if row.local and not row.cost_usd:
         return "local"
     return cost(row.cost_usd, row.unpriced_calls)
 

@@ -39,6 +39,8 @@ class Sizes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._now: dict[str, tuple[int, int | None]] = {}
+        self.seen: dict[str, tuple[int, int | None, bool]] = {}
+        """By the store's name, what it held when it was last looked at, and whether other processes may share it."""
         self._looked = float("-inf")
         self._far: dict[Hashable, tuple[float, Size | None]] = {}
         """When each folder and each place in Redis was last measured, and what came of it."""
@@ -77,6 +79,8 @@ class Sizes:
         sizes |= {place: (name, size) for name, place in far if (size := known[place]) is not None}
         self._far = {place: self._far[place] for place in known if place in self._far}
         self._now = _by_name(sizes.values())
+        shared = {name for name, _ in far}
+        self.seen |= {name: (*size, name in shared) for name, size in self._now.items()}
 
     def _refresh(self, due: dict[Hashable, Measure]) -> None:
         if due and (self._thread is None or not self._thread.is_alive()):
@@ -121,10 +125,25 @@ def _by_name(sizes: Iterable[tuple[str, Size]]) -> dict[str, tuple[int, int | No
 
 
 _sizes = Sizes()
+_observed = False
+"""True where these gauges are not switched off."""
+
+
+def rows() -> list[dict[str, Any]]:
+    """For a summary document: what is there now, and of stores that the application let go of what they held last."""
+    if not _observed:
+        return []
+    _sizes.now()
+    return [
+        {"store": name, "shared": shared, "entries": entries, "bytes": size}
+        for name, (entries, size, shared) in sorted(_sizes.seen.items())
+    ]
 
 
 def observe(meter: Meter) -> None:
     """Have a meter observe the sizes of stores. Once a meter."""
+    global _observed
+    _observed = True
     with Guard("set up the gauges of stores"):
         _create(meter, names.CACHE_ENTRIES, lambda size: size[0])
         _create(meter, names.CACHE_SIZE, lambda size: size[1])

@@ -52,6 +52,7 @@ class ChatPrice(NamedTuple):
 class ChatRow(NamedTuple):
     provider: str
     names: tuple[str, ...]
+    """The model's first, and then what else it is called."""
     price: ChatPrice
 
 
@@ -61,7 +62,7 @@ class ChatPrices:
     def __init__(self, rows: Iterable[ChatRow], names: Prices, *, extra: bool = False) -> None:
         """Later rows win. ``names`` knows how else providers and models are spelled."""
         self._names = names
-        self._rows = {(names.provider(row.provider), name.lower()): row.price for row in rows for name in row.names}
+        self._rows = {(names.provider(row.provider), name.lower()): row for row in rows for name in row.names}
         self._found: dict[tuple[str, str | None, str | None], ChatPrice | None] = {}
         self._elsewhere: Elsewhere[ChatPrice] | None = Elsewhere(_from_genai_prices) if extra else None
 
@@ -90,13 +91,27 @@ class ChatPrices:
             self._found[key] = price
         return price
 
+    def rows(self, provider: str | None = None) -> tuple[ChatRow, ...]:
+        """Every row in force under the names that no later row took from it, by provider and model."""
+        names: dict[ChatRow, list[str]] = {}
+        for (_, name), row in self._rows.items():
+            names.setdefault(row, []).append(next(given for given in row.names if given.lower() == name))
+        wanted = None if provider is None else self._names.provider(provider)
+        rows = (ChatRow(self._names.provider(row.provider), tuple(left), row.price) for row, left in names.items())
+        return tuple(sorted(row for row in rows if wanted in (None, row.provider)))
+
     def _search(self, provider: str, models: tuple[str | None, ...]) -> tuple[ChatPrice | None, bool]:
         for model in filter(None, models):
             plain = self._names.plain(provider, model)
-            for known in (model.strip().lower(), plain, _DATED.sub("", plain)):
+            for known in (model.strip().lower(), plain, undated(plain)):
                 if (provider, known) in self._rows:
-                    return self._rows[provider, known], True
+                    return self._rows[provider, known].price, True
         return (None, True) if self._elsewhere is None else self._elsewhere.find(provider, models)
+
+
+def undated(model: str) -> str:
+    """``gpt-4o`` of ``gpt-4o-2024-08-06``: the versions of a model mostly cost the same."""
+    return _DATED.sub("", model)
 
 
 def user_rows(path: str) -> tuple[list[ChatRow], list[str]]:

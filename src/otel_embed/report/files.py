@@ -52,6 +52,7 @@ class ReportFiles:
         with _WRITING, self._lock:
             self._recorder.settle()
             calls = sum(series.calls for series in self._recorder.totals.series()) + self._recorder.chat.count
+            calls += self._recorder.work.count
             if calls != self._written:
                 summary.write(self._recorder, self._directory, self._name)
                 self._written = calls

@@ -10,6 +10,7 @@ from otel_embed.loads import OpenLoad
 from otel_embed.record import EmbeddingCall, ModelLoad
 from otel_embed.report import names
 from otel_embed.report.dimensions import Attributes, histogram, place
+from otel_embed.report.work_totals import WorkTotals
 
 _FAILED = Status(StatusCode.ERROR)  # without a description, which can hold a path
 
@@ -18,6 +19,7 @@ class LocalReport:
     """The convention's own duration has buckets from 10 ms on, and no device."""
 
     tracer: Tracer
+    totals: WorkTotals
 
     def __init__(self, meter: Meter) -> None:
         self._call_duration = histogram(meter, names.LOCAL_DURATION)
@@ -50,3 +52,4 @@ class LocalReport:
         whole = {**place(load.provider, load.model), **found}
         self._load_duration.record(load.duration_ns / 1e9, whole, set_span_in_context(span))
         span.end(load.start_unix_ns + load.duration_ns)
+        self.totals.add_load(load)

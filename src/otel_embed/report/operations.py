@@ -11,6 +11,7 @@ from otel_embed.operations import OPEN_OPERATION, OpenOperation
 from otel_embed.record import StoreOperation
 from otel_embed.report import names
 from otel_embed.report.track import TRACKED, Tracks
+from otel_embed.report.work_totals import WorkTotals
 
 
 class OperationReport:
@@ -18,7 +19,8 @@ class OperationReport:
 
     tracer: Tracer
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, totals: WorkTotals) -> None:
+        self._totals = totals
         name, unit, description, buckets = names.STORE_DURATION
         self._duration = meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=buckets)
 
@@ -51,3 +53,4 @@ class OperationReport:
             span.set_status(Status(StatusCode.ERROR))
         self._duration.record(record.own_ns / 1e9, about, set_span_in_context(span))
         span.end(record.start_unix_ns + record.duration_ns)
+        self._totals.add_operation(record)

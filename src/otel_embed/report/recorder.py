@@ -36,6 +36,7 @@ from otel_embed.report.slowest import Slowest
 from otel_embed.report.spans import SpanReport
 from otel_embed.report.totals import Totals
 from otel_embed.report.track import TRACKED, tracked
+from otel_embed.report.work_totals import WorkTotals
 from otel_embed.runs import Runs
 
 _BATCH = 64
@@ -68,7 +69,9 @@ class CallRecorder:
         )
         self._runs = RunRecorder(meter, self.chat, self._budget)
         self.runs = Runs(self._runs)
-        self.operations = OperationReport(meter)
+        self.work = WorkTotals()
+        self.operations = OperationReport(meter, self.work)
+        self._metrics.local.totals = self.work
         self._track = guarded(tracked, "track a call")
         self._spend = guarded(self._budget.spend, "watch the budget")
 
@@ -153,3 +156,4 @@ class CallRecorder:
         everything = (self.totals, self.slowest, self._pending, self._limits, self._budget, self.chat, self.runs)
         for sums in (*everything, self.quality):
             sums.clear()
+        self.work.clear()

@@ -62,7 +62,10 @@ class Sketch:
         """
         if not self.count:
             return None
-        rank = max(1, ceil(min(q, 1.0) * self.count))
+        return self.ranked(max(1, ceil(min(q, 1.0) * self.count)))
+
+    def ranked(self, rank: int) -> float:
+        """The value that is the ``rank``-th from below, within 0.5 %; beyond the last one the longest."""
         for index in sorted(self._counts):
             rank -= self._counts[index]
             if rank <= 0:

@@ -7,11 +7,13 @@ import os
 import secrets
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from otel_embed import __version__, guard
+from otel_embed.gauges import stores
 from otel_embed.record import EmbeddingCall
 from otel_embed.report import chat_rows
 from otel_embed.report.recorder import CallRecorder
@@ -108,6 +110,8 @@ def _document(recorder: CallRecorder, series: list[Series]) -> dict[str, Any]:
         "components": _components([each for each in series if each.key.component is not None]),
         "caches": _caches(series),
         **chat_rows.rows(chat),
+        **recorder.work.rows(),
+        "cache_sizes": stores.rows(),
         "quality": list(recorder.quality.rows()),
         "slowest": [_slow(call) for call in recorder.slowest.calls()],
         "dropped": dict(guard.dropped),
@@ -127,6 +131,7 @@ def _provider(provider: str, model: str | None, group: list[Series]) -> dict[str
     return {
         "provider": provider,
         "model": model,
+        "local": any(each.devices for each in group),
         "calls": sum(each.leaves for each in group),
         "errors": _added(each.errors for each in group),
         "inputs": sum(each.embedded for each in group),
@@ -137,7 +142,16 @@ def _provider(provider: str, model: str | None, group: list[Series]) -> dict[str
         "retries": _added(each.retries for each in group),
         "stages": _seconds(group),
         "latency": _latency(group),
+        "devices": _added(each.devices for each in group),
+        "padding_tokens": _known(each.padding for each in group),
+        "truncated_inputs": _known(each.truncated for each in group),
     }
+
+
+def _known(values: Iterable[int | None]) -> int | None:
+    """The sum of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _components(series: list[Series]) -> list[dict[str, Any]]:

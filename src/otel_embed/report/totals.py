@@ -58,6 +58,7 @@ class Series:
     __slots__ = (
         "caches",
         "calls",
+        "devices",
         "embedded",
         "errors",
         "inputs",
@@ -86,6 +87,7 @@ class Series:
         self.outcomes: Counter[str] = Counter()
         self.caches: dict[str, CacheTotals] = {}
         self.latency = Sketch()
+        self.devices: Counter[str] = Counter()
         self.padding: int | None = None
         self.truncated: int | None = None
 
@@ -177,6 +179,7 @@ def _add_leaf(series: Series, call: EmbeddingCall) -> None:
 
 
 def _add_work(series: Series, work: LocalWork) -> None:
+    series.devices[work.device or ""] += 1
     if work.padding is not None:
         series.padding = work.padding + (series.padding or 0)
     if work.truncated is not None:

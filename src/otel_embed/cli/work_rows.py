@@ -1,0 +1,70 @@
+"""The rows of a summary document that vector stores, loaded models and the sizes of caches have. Times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from otel_embed.cli.rows import Row
+from otel_embed.report.sketch import Sketch
+
+
+@dataclass
+class OperationTotals(Row):
+    """All runs of one method of one vector store's class."""
+
+    framework: str
+    store: str
+    method: str
+    calls: int
+    errors: dict[str, int]
+    documents: int
+    """Written or found."""
+    seconds: float
+    own: Sketch
+    """Without the embedding inside: what the store itself took."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.store} {self.method}"
+
+
+@dataclass
+class LoadTotals(Row):
+    """All loads of one model onto one device."""
+
+    provider: str
+    model: str
+    device: str
+    loads: int
+    errors: dict[str, int]
+    """By the exception's name."""
+    seconds: Sketch
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider} {self.model}"
+
+
+@dataclass
+class CacheSize(Row):
+    """What the caches of one name hold."""
+
+    store: str
+    shared: bool
+    """True where several processes may have the same one: a folder, Redis."""
+    entries: int
+    bytes: int | None
+    """None where nobody can tell."""
+
+    @property
+    def name(self) -> str:
+        return self.store
+
+    def add(self, other: Row) -> None:
+        """Of what is shared, the larger one: all look at the same."""
+        if not (self.shared and isinstance(other, CacheSize)):
+            return super().add(other)
+        self.entries = max(self.entries, other.entries)
+        sizes = [size for size in (self.bytes, other.bytes) if size is not None]
+        self.bytes = max(sizes, default=None)
+        return None

@@ -1,0 +1,76 @@
+"""The tables that the terminal and the page share: local models, loads, vector stores, what caches hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from otel_embed.cli.document import Summary
+from otel_embed.cli.units import count, percent, seconds, size
+
+
+class WorkTable(NamedTuple):
+    title: str
+    note: str
+    headers: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[str]]]
+    """Each with its name, whose first word is of less interest."""
+
+
+def work_tables(summary: Summary) -> Iterator[WorkTable]:
+    """Those that have a row."""
+    tables = (_local(summary), _loads(summary), _operations(summary), _sizes(summary))
+    return (table for table in tables if table.rows)
+
+
+def _local(summary: Summary) -> WorkTable:
+    headers = ("calls", "tokens", "padding", "at limit", "device")
+    rows = [
+        (
+            row.name,
+            [
+                count(row.calls), count(sum(row.tokens.values())), percent(row.padding),
+                "–" if row.truncated_inputs is None else count(row.truncated_inputs),
+                ", ".join(device or "unknown" for device in row.devices) or "–",
+            ],
+        )
+        for row in summary.providers
+        if row.local
+    ]  # fmt: skip
+    return WorkTable("Local models", "padding is of all tokens the model worked on", headers, rows)
+
+
+def _loads(summary: Summary) -> WorkTable:
+    rows = [
+        (
+            row.name,
+            [
+                count(row.loads), seconds(row.seconds.avg), seconds(row.seconds.max), row.device,
+                count(sum(row.errors.values())),
+            ],
+        )
+        for row in summary.loads
+    ]  # fmt: skip
+    return WorkTable("Models loaded", "", ("loads", "mean", "longest", "device", "failed"), rows)
+
+
+def _operations(summary: Summary) -> WorkTable:
+    failed = any(row.errors for row in summary.operations)
+    ordered = sorted(summary.operations, key=lambda row: -row.own.sum)
+    rows = [
+        (
+            row.name,
+            [
+                count(row.calls), count(row.documents), seconds(row.own.sum), seconds(row.own.avg),
+                seconds(row.own.quantile(0.95)), *([count(sum(row.errors.values()))] if failed else []),
+            ],
+        )
+        for row in ordered
+    ]  # fmt: skip
+    headers = ("runs", "docs", "own", "mean", "p95", *(["failed"] if failed else []))
+    return WorkTable("Vector stores", "own time is without embedding", headers, rows)
+
+
+def _sizes(summary: Summary) -> WorkTable:
+    rows = [(row.name, [count(row.entries), size(row.bytes)]) for row in summary.cache_sizes]
+    return WorkTable("What caches hold", "", ("entries", "size"), rows)
