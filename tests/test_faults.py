@@ -52,6 +52,7 @@ from otel_embed.frameworks import (
 from otel_embed.pricing import bill, chat, prices, tokens
 from otel_embed.providers import openai as provider
 from otel_embed.report import (
+    attribution,
     budget,
     chat_sums,
     chat_totals,
@@ -78,7 +79,7 @@ MODULES = [endpoints, exchange, failure, headers, observe, stages, threads, time
            provider, budget, coexist, exemplars, limits, log, metrics, pending, recorder, slowest, spans, totals, track,
            body, httpx, answers, runs, langchain_handler, langchain_runs, chat, chat_sums, chat_totals, dimensions,
            run_recorder, run_spans, seen, operations, report_of_operations, langchain_stores, llama_index,
-           haystack]  # fmt: skip
+           haystack, attribution]  # fmt: skip
 MODEL = "text-embedding-3-small"
 ODD = {"openai-processing-ms": "4.5"}
 def functions_of(module: ModuleType, prefix: str) -> list[tuple[str, FunctionType]]:
@@ -90,6 +91,7 @@ TRUSTED = {
         "_Watched.__iter__", "_Watched.__aiter__", "_Watched.close", "_Watched.aclose", "_Watched.__del__",
         "_Watched.__getattr__", "_SyncExchange.trace", "_AsyncExchange.trace", "_Carried.__call__",
         "stage.__enter__", "stage.__exit__", "stage.__init__", "track.__enter__", "track.__exit__", "track.__init__",
+        "attribute.__enter__", "attribute.__exit__", "attribute.__init__", "_use",
         "TrackedUsage.__init__", "TrackedUsage.end", "TrackedUsage.__repr__", "TrackedUsage.seconds",
         "TrackedUsage.cost_usd",
     },
@@ -113,7 +115,9 @@ ELSEWHERE = {
         "_Send.__init__", "Calibration.__init__", "parsed", "_row", "_user_rows", "_warning", "Elsewhere.__init__",
         "read_document", "day", "_exact", "quoted", "named", "register", "_handler", "_handler_class", "Runs.__init__",
         "RunRecorder.__init__", "RunRecorder.configure", "RunSpans.__init__", "ChatTotals.__init__", "ChatTotals.clear",
-        "AnswerCacheSite.__init__", "ChatPrices.__init__", "ChatPrices.load", "user_rows", "_amount", "Runs.clear",
+        "AnswerCacheSite.__init__", "ChatPrices.__init__", "Attributions.__init__", "Attributions.read",
+        "Attributions.reserve", "Attributions.switch_on", "Attributions.start_anew", "Attributing.__init__",
+        "CallRecorder._attribute", "ChatPrices.load", "user_rows", "_amount", "Runs.clear",
     },
     "runs in a thread of ours, when metrics are collected, or for a command": {
         "Prices.rows", "Prices.explain", "inspect", "locate", "prefetch", "_cache", "_download", "_keep",
@@ -157,7 +161,7 @@ def seen(call: Callable[[], Any]) -> Any:
 
 def application(server: OpenAIServer) -> list[object]:
     """What an application sees of calls of every kind."""
-    with openai.OpenAI(base_url=server.url, api_key="x", max_retries=1) as client, otel_embed.track():
+    with openai.OpenAI(base_url=server.url, api_key="x", max_retries=1) as client, otel_embed.track(), otel_embed.attribute(tenant="x"):
         create, streamed = client.embeddings.create, client.embeddings.with_streaming_response.create
         asked: dict[str, Any] = {"model": MODEL, "dimensions": 4}
         results = [seen(lambda: create(input=["one", "two"], **asked))]
@@ -270,7 +274,7 @@ def test_the_application_never_notices(
     telemetry: Telemetry, server: OpenAIServer, expected: list[object], place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     telemetry.instrument(stage_spans="always", daily_budget_usd=1e-9, log="json" if "json" in place else "text",
-                         capture_content=True, token_counting="tiktoken")  # fmt: skip
+                         capture_content=True, token_counting="tiktoken", baggage_attributes=("team",))  # fmt: skip
     REACHED.clear()
     headers._seen.clear()
     guard.reraise = False

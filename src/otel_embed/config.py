@@ -21,6 +21,14 @@ CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 """OpenTelemetry's own variable: with ``SPAN_ONLY`` or ``SPAN_AND_EVENT`` spans hold input texts, cut short."""
 
 
+RESERVED = ("error.", "gen_ai.", "http.", "hw.", "otel_embed.", "server.")
+
+
+def is_reserved(name: str) -> bool:
+    """True for a name that OpenTelemetry or otel_embed gives a meaning: another value there would be a lie."""
+    return name.startswith(RESERVED)
+
+
 @dataclass(frozen=True)
 class Config:
     semconv: Semconv = "latest"
@@ -37,6 +45,7 @@ class Config:
     report_dir: str | None = None
     capture_content: bool = False
     langchain_chat: LangChainChat = "auto"
+    baggage_attributes: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, warn: Warn, environ: Mapping[str, str] = os.environ) -> Config:
@@ -58,6 +67,7 @@ class Config:
             report_dir=read.text(env.OTEL_EMBED_REPORT_DIR),
             capture_content=read.captures(),
             langchain_chat=read.choice(env.OTEL_EMBED_LANGCHAIN_CHAT, get_args(LangChainChat), cls.langchain_chat),
+            baggage_attributes=read.attributes(env.OTEL_EMBED_BAGGAGE_ATTRIBUTES),
         )
 
     def with_options(self, options: Mapping[str, Any]) -> Config:
@@ -102,6 +112,15 @@ class _Reader:
 
     def names(self, name: str) -> frozenset[str]:
         return frozenset(part.strip().lower() for part in (self.text(name) or "").split(",") if part.strip())
+
+    def attributes(self, name: str) -> tuple[str, ...]:
+        """Names that attributes of the application's own may have, each once and in order."""
+        asked = dict.fromkeys(part.strip() for part in (self.text(name) or "").split(",") if part.strip())
+        taken = [key for key in asked if is_reserved(key)]
+        if taken:
+            allowed = f"names of your own, without {', '.join(sorted(RESERVED))}"
+            self._refused(name, ",".join(taken), allowed, "without them")
+        return tuple(key for key in asked if key not in taken)
 
     def captures(self) -> bool:
         return (self.text(CAPTURE_CONTENT) or "").upper() in ("SPAN_ONLY", "SPAN_AND_EVENT")

@@ -38,6 +38,10 @@ OTEL_EMBED_THRESHOLDS = "OTEL_EMBED_THRESHOLDS"
 """A TOML file that says from where on latency, errors, cost, … are bad: for the report and the generated alerts.
 Default: none, and otel_embed's own are in force."""
 
+OTEL_EMBED_BAGGAGE_ATTRIBUTES = "OTEL_EMBED_BAGGAGE_ATTRIBUTES"
+"""Keys of OpenTelemetry's baggage, with commas between them, that say for whom a call was made: ``tenant,team``. They
+become attributes of that name on spans and metrics, with at most 100 values each. Default: none."""
+
 OTEL_EMBED_LOG = "OTEL_EMBED_LOG"
 """``text`` or ``json``: a log line for each call on logger ``otel_embed.calls``. Default ``off``."""
 

@@ -27,6 +27,7 @@ from otel_embed.headers import number, read
 from otel_embed.operations import OperationReports
 from otel_embed.provider import Arguments, Call, Lookup
 from otel_embed.record import (
+    Attribution,
     CacheOutcome,
     Component,
     Cost,
@@ -130,6 +131,7 @@ class OpenCall:
     divided: bool | None = None
     """For a call that may divide its inputs among others: whether it does."""
     component: Component | None = None
+    attribution: Attribution = ()
     request, reply = _NOTHING_ASKED, _NOTHING_SAID
     usage: Usage | None = None
     failure: Failure | None = None
@@ -329,6 +331,7 @@ class OpenCall:
             request.model,
             reply.model,
             request.server or (None if last is None else last.server),
+            self.attribution,
             site.call.local,
             not self.delegated and (lookup is None or lookup.misses > 0),
             self.root,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from otel_embed import __version__
 from otel_embed.cli.chat_rows import AnswerCacheTotals, ChatTotals, RunTotals
 from otel_embed.cli.fields import DocumentError, Fields
+from otel_embed.cli.money_rows import AttributedTotals, by_attribute
 from otel_embed.cli.rows import CacheTotals, ComponentTotals, ProviderTotals, Row, Timed, reader
 
 SCHEMA = 1
@@ -93,6 +94,7 @@ class Summary:
     chats: list[ChatTotals] = field(default_factory=list)
     answer_caches: list[AnswerCacheTotals] = field(default_factory=list)
     runs: list[RunTotals] = field(default_factory=list)
+    attribution: list[AttributedTotals] = field(default_factory=list)
     slowest: list[SlowCall] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
     command: list[str] | None = None
@@ -137,6 +139,7 @@ def _summary(data: Fields) -> Summary:
         chats=data.rows("chat", reader(ChatTotals)),
         answer_caches=data.rows("answer_caches", reader(AnswerCacheTotals)),
         runs=data.rows("runs", reader(RunTotals)),
+        attribution=data.rows("attribution", reader(AttributedTotals)),
         slowest=data.rows("slowest", SlowCall.read),
         dropped=data.counts("dropped"),
         command=data.texts("command") or None,
@@ -156,6 +159,7 @@ def merge(summaries: Sequence[Summary]) -> Summary:
         chats=_added(row for summary in summaries for row in summary.chats),
         answer_caches=_added(row for summary in summaries for row in summary.answer_caches),
         runs=_added(row for summary in summaries for row in summary.runs),
+        attribution=by_attribute(_added(row for summary in summaries for row in summary.attribution)),
         slowest=[call for summary in summaries for call in summary.slowest],
     )
     merged.slowest = sorted(merged.slowest, key=lambda call: -call.seconds)[:MOST_SLOWEST]

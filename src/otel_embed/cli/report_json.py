@@ -33,6 +33,7 @@ def to_dict(summary: Summary) -> dict[str, Any]:
         "chat": [_chat(row) for row in summary.chats],
         "answer_caches": [row.to_dict() | {"hit_rate": row.hit_rate} for row in summary.answer_caches],
         "runs": [row.to_dict() for row in ranked(summary.runs, [])],
+        "attribution": [row.to_dict() for row in summary.attribution],
         "slowest": [call.to_dict() for call in summary.slowest],
         "dropped": summary.dropped,
         "processes": [process._asdict() for process in summary.processes],

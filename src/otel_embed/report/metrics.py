@@ -20,7 +20,7 @@ from otel_embed.record import EmbeddingCall
 from otel_embed.report import chat_sums, names
 from otel_embed.report.budget import Budget
 from otel_embed.report.chat_totals import ChatTotals
-from otel_embed.report.dimensions import Attributes, Sums, histogram, of_model, place, semconv
+from otel_embed.report.dimensions import Attributes, Sums, billed, histogram, of_model, place, semconv
 from otel_embed.report.limits import RateLimits
 from otel_embed.report.local import LocalReport
 from otel_embed.report.names import Instrument
@@ -112,11 +112,11 @@ class MetricReport:
             tokens.record(call.usage.tokens, {**attributes, names.TOKEN_TYPE: names.INPUT}, around)
 
     def _identity(self, call: EmbeddingCall) -> Attributes:
-        attributes = self._attributes.get(call[:5])
+        attributes = self._attributes.get(call[:6])
         if attributes is None:
-            attributes = semconv(Key.of(call))
+            attributes = billed(Key.of(call))
             if len(self._attributes) < _MAX_IDENTITIES:
-                self._attributes[call[:5]] = attributes
+                self._attributes[call[:6]] = attributes
         return attributes
 
 
@@ -127,6 +127,7 @@ def _framework_attributes(call: EmbeddingCall) -> Attributes:
         names.FRAMEWORK: call.component.framework,
         names.COMPONENT: call.component.name,
         names.CACHE_OUTCOME: outcome(call),
+        **dict(call.attribution),
     }
 
 
@@ -151,15 +152,15 @@ def _observations(sums: Sums) -> Iterator[Observation]:
 
 
 def _spend(series: list[Series]) -> Sums:
-    return ((semconv(each.key), each.picodollars / PICODOLLARS) for each in series if each.picodollars)
+    return ((billed(each.key), each.picodollars / PICODOLLARS) for each in series if each.picodollars)
 
 
 def _unpriced(series: list[Series]) -> Sums:
-    return ((semconv(each.key), each.unpriced_calls) for each in series if each.unpriced_calls)
+    return ((billed(each.key), each.unpriced_calls) for each in series if each.unpriced_calls)
 
 
 def _inputs(series: list[Series]) -> Sums:
-    return ((semconv(each.key), each.embedded) for each in series if each.leaves)
+    return ((billed(each.key), each.embedded) for each in series if each.leaves)
 
 
 def _padding(series: list[Series]) -> Sums:
@@ -198,8 +199,9 @@ def _rate_limits(limits: RateLimits) -> Sums:
 def _lookups(series: list[Series]) -> Sums:
     for each in series:
         for store, cache in each.caches.items():
-            yield {names.CACHE_STORE: store, names.CACHE_OUTCOME: "hit"}, cache.hits
-            yield {names.CACHE_STORE: store, names.CACHE_OUTCOME: "miss"}, cache.misses
+            about = {names.CACHE_STORE: store, **dict(each.key.attribution)}
+            yield {**about, names.CACHE_OUTCOME: "hit"}, cache.hits
+            yield {**about, names.CACHE_OUTCOME: "miss"}, cache.misses
 
 
 def _saved_money(series: list[Series]) -> Sums:

@@ -20,6 +20,7 @@ from otel_embed.observe import OpenCall
 from otel_embed.pricing.bill import Pricing
 from otel_embed.provider import Lookup
 from otel_embed.record import CacheOutcome, EmbeddingCall
+from otel_embed.report.attribution import Attributing, Attributions
 from otel_embed.report.budget import Budget
 from otel_embed.report.chat_totals import ChatTotals
 from otel_embed.report.exemplars import Exemplars
@@ -57,12 +58,13 @@ class CallRecorder:
         self._settling = threading.Lock()
         self._limits = RateLimits()
         self.chat = ChatTotals()
+        self._attribution = Attributions(self._attribute)
         self._metrics = MetricReport(
             meter, self.totals, self._pending, self._limits, self._budget, self.settle, self.chat
         )
-        self._runs = RunRecorder(meter, self.chat, self._budget)
+        self._runs = RunRecorder(meter, self.chat, self._budget, self._attribution)
         self.runs = Runs(self._runs)
-        self.operations = OperationReport(meter)
+        self.operations = OperationReport(meter, self._attribution)
         self._track = guarded(tracked, "track a call")
         self._spend = guarded(self._budget.spend, "watch the budget")
 
@@ -71,6 +73,9 @@ class CallRecorder:
         spans = SpanReport(tracer, config)
         self.operations.tracer = tracer
         self.begin: Callable[[OpenCall, Context], Context] = spans.begin
+        self._attribution.read(config.baggage_attributes)
+        if self._attribution.on:
+            self._attribute()
         self._finish_span = spans.finish
         self.count = guarded(pricing.count, "count tokens")
         self.price = guarded(pricing.price, "price a call")
@@ -83,6 +88,12 @@ class CallRecorder:
         self.finish_load = guarded(self._metrics.local.finish_load, "report a load")
         self._runs.configure(tracer, config, pricing.chat)
         self.runs.observed = config.langchain_chat != "off"
+
+    def _attribute(self) -> None:
+        """Say from now on for whom each call was made: nobody has to pay for that before it is asked for."""
+        begin = getattr(self, "begin", None)
+        if begin is not None and not isinstance(begin, Attributing):
+            self.begin = Attributing(begin, self._attribution)
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
         return self._save(call, lookup) or CacheOutcome(lookup.store, lookup.hits, lookup.misses)
@@ -139,5 +150,6 @@ class CallRecorder:
         """In a forked child: what the parent did is the parent's to report."""
         self._settling = threading.Lock()
         self._finished.clear()
+        self._attribution.start_anew()
         for sums in (self.totals, self.slowest, self._pending, self._limits, self._budget, self.chat, self.runs):
             sums.clear()
