@@ -54,6 +54,7 @@ from otel_embed.providers import openai as provider
 from otel_embed.report import (
     attribution,
     budget,
+    budget_sums,
     chat_sums,
     chat_totals,
     coexist,
@@ -72,6 +73,7 @@ from otel_embed.report import (
     track,
 )
 from otel_embed.report import operations as report_of_operations
+from otel_embed.report.budgets import accounts, alerts, periods, rules
 from otel_embed.transports import body, httpx
 from test_langchain_chat import OpenAI, Shelf, Thinking, double, fake
 
@@ -79,7 +81,7 @@ MODULES = [endpoints, exchange, failure, headers, observe, stages, threads, time
            provider, budget, coexist, exemplars, limits, log, metrics, pending, recorder, slowest, spans, totals, track,
            body, httpx, answers, runs, langchain_handler, langchain_runs, chat, chat_sums, chat_totals, dimensions,
            run_recorder, run_spans, seen, operations, report_of_operations, langchain_stores, llama_index,
-           haystack, attribution]  # fmt: skip
+           haystack, attribution, budget_sums, accounts, alerts, periods, rules]  # fmt: skip
 MODEL = "text-embedding-3-small"
 ODD = {"openai-processing-ms": "4.5"}
 def functions_of(module: ModuleType, prefix: str) -> list[tuple[str, FunctionType]]:
@@ -108,7 +110,10 @@ ELSEWHERE = {
     "runs when otel_embed is switched on": {
         "_component", "_provider", "CallRecorder.__init__", "CallRecorder.configure", "CallSite.__init__",
         "StageSite.__init__", "LookupSite.__init__", "OperationSite.__init__", "OperationReport.__init__", "embedders",
-        "llama_index._one", "llama_index._many", "llama_index._call", "_ingestion", "_classes", "Budget.__init__", "Budget.clear", "Slowest.__init__", "Slowest.clear", "Totals.__init__",
+        "llama_index._one", "llama_index._many", "llama_index._call", "_ingestion", "_classes", "Budget.__init__", "Budget.configure", "CallRecorder._watch", "Budget.blocks", "Budget._watch", "budget._store", "Accounts.__init__",
+        "Account.__init__", "Account._begin", "Alerts.__init__", "Alerts.clear", "Calendar.__init__", "Calendar.named",
+        "rules.rules", "rules._from_file", "rules._rule", "rules._choice", "rules._picodollars", "Rule.keys",
+        "Slowest.__init__", "Slowest.clear", "Totals.__init__",
         "Totals.clear", "PendingInputs.__init__", "RateLimits.__init__", "RateLimits.clear", "MetricReport.__init__",
         "MetricReport.choose", "MetricReport._observe", "histogram", "SpanReport.__init__", "LogReport.__init__",
         "Pricing.__init__", "Pricing.configured", "Prices.__init__", "Prices.load", "Prices._add", "TokenCounter.__init__",
@@ -125,8 +130,11 @@ ELSEWHERE = {
         "Elsewhere._ask", "_from_genai_prices", "genai_name",
     },
     "runs in ``summary()``": {"Slowest.calls", "ChatTotals.components"},
-    "runs in a forked child": {"PendingInputs.clear", "CallRecorder.start_anew"},
+    "runs in a forked child": {"PendingInputs.clear", "CallRecorder.start_anew", "Budget.clear", "Accounts.clear", "Budget._finish_as_a_worker"},
+    "runs when otel_embed is switched off": {"Budget.finish", "Alerts.finish"},
     "is of what has tests of its own": {
+        "Budget.exceeded", "OpenCall.stop", "Accounts.blocked", "Accounts.passed", "Calendar.at", "Account.turn",
+        "alerts.payload", "Budget._learn", "Calendar.period", "periods._ns",
         "OpenExchange.__init__", "OpenExchange.mark", "OpenExchange.answered", "OpenExchange.server", "OpenCall.exchange",
         "Exchange.__init__", "Pricing._unusual", "Pricing._with_media", "Prices.find_media", "_is_quick", "_condensed", "_add_work",
         "Pricing._as_sent", "OpenCall._leave", "OpenCall._ending",

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "attribute", "instrument", "stage", "summary", "track", "uninstrument"]
+__all__ = ["__version__", "BudgetExceeded", "attribute", "instrument", "stage", "summary", "track", "uninstrument"]
 
 if TYPE_CHECKING:
+    from otel_embed.exceeded import BudgetExceeded
     from otel_embed.report.attribution import attribute
     from otel_embed.report.summary import Summary
     from otel_embed.report.track import track
@@ -53,7 +54,7 @@ def summary() -> Summary:
 
 
 def __getattr__(name: str) -> Any:
-    """``track``, ``stage`` and ``attribute`` on first use: importing otel_embed alone imports nothing else."""
+    """``track``, ``stage`` and others on first use: importing otel_embed alone imports nothing else."""
     if name == "track":
         from otel_embed.report.track import track
 
@@ -62,6 +63,10 @@ def __getattr__(name: str) -> Any:
         from otel_embed.stages import stage
 
         return stage
+    if name == "BudgetExceeded":
+        from otel_embed.exceeded import BudgetExceeded
+
+        return BudgetExceeded
     if name == "attribute":
         from otel_embed.report.attribution import attribute
 

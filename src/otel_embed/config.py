@@ -14,6 +14,7 @@ StageSpans = Literal["slow", "always", "never"]
 TokenCounting = Literal["auto", "tiktoken", "estimate", "off"]
 CallLog = Literal["off", "text", "json"]
 LangChainChat = Literal["auto", "on", "off"]
+BudgetAction = Literal["warn", "block"]
 T = TypeVar("T")
 Warn = Callable[[str], None]
 
@@ -40,6 +41,12 @@ class Config:
     prices: str | None = None
     daily_budget_usd: float | None = None
     thresholds: str | None = None
+    monthly_budget_usd: float | None = None
+    budgets: str | None = None
+    budget_timezone: str | None = None
+    budget_action: BudgetAction = "warn"
+    budget_redis_url: str | None = None
+    alert_webhook: str | None = None
     log: CallLog = "off"
     disabled_providers: frozenset[str] = frozenset()
     report_dir: str | None = None
@@ -62,6 +69,12 @@ class Config:
             prices=read.text(env.OTEL_EMBED_PRICES),
             daily_budget_usd=read.number(env.OTEL_EMBED_DAILY_BUDGET_USD, None),
             thresholds=read.text(env.OTEL_EMBED_THRESHOLDS),
+            monthly_budget_usd=read.number(env.OTEL_EMBED_MONTHLY_BUDGET_USD, None),
+            budgets=read.text(env.OTEL_EMBED_BUDGETS),
+            budget_timezone=read.text(env.OTEL_EMBED_BUDGET_TIMEZONE),
+            budget_action=read.choice(env.OTEL_EMBED_BUDGET_ACTION, get_args(BudgetAction), cls.budget_action),
+            budget_redis_url=read.text(env.OTEL_EMBED_BUDGET_REDIS_URL),
+            alert_webhook=read.address(env.OTEL_EMBED_ALERT_WEBHOOK),
             log=read.choice(env.OTEL_EMBED_LOG, get_args(CallLog), cls.log),
             disabled_providers=read.names(env.OTEL_EMBED_DISABLED_PROVIDERS),
             report_dir=read.text(env.OTEL_EMBED_REPORT_DIR),
@@ -112,6 +125,13 @@ class _Reader:
 
     def names(self, name: str) -> frozenset[str]:
         return frozenset(part.strip().lower() for part in (self.text(name) or "").split(",") if part.strip())
+
+    def address(self, name: str) -> str | None:
+        """An address, which may hold a secret and is not shown."""
+        value = self.text(name)
+        if value is None or value.lower().startswith(("http://", "https://")):
+            return value
+        return self._refused(name, "...", "an http:// or https:// address", None)
 
     def attributes(self, name: str) -> tuple[str, ...]:
         """Names that attributes of the application's own may have, each once and in order."""

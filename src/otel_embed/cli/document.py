@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from otel_embed import __version__
 from otel_embed.cli.chat_rows import AnswerCacheTotals, ChatTotals, RunTotals
 from otel_embed.cli.fields import DocumentError, Fields
-from otel_embed.cli.money_rows import AttributedTotals, by_attribute
+from otel_embed.cli.money_rows import AttributedTotals, BudgetTotals, by_attribute
 from otel_embed.cli.rows import CacheTotals, ComponentTotals, ProviderTotals, Row, Timed, reader
 
 SCHEMA = 1
@@ -95,6 +95,7 @@ class Summary:
     answer_caches: list[AnswerCacheTotals] = field(default_factory=list)
     runs: list[RunTotals] = field(default_factory=list)
     attribution: list[AttributedTotals] = field(default_factory=list)
+    budgets: list[BudgetTotals] = field(default_factory=list)
     slowest: list[SlowCall] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
     command: list[str] | None = None
@@ -140,6 +141,7 @@ def _summary(data: Fields) -> Summary:
         answer_caches=data.rows("answer_caches", reader(AnswerCacheTotals)),
         runs=data.rows("runs", reader(RunTotals)),
         attribution=data.rows("attribution", reader(AttributedTotals)),
+        budgets=data.rows("budgets", reader(BudgetTotals)),
         slowest=data.rows("slowest", SlowCall.read),
         dropped=data.counts("dropped"),
         command=data.texts("command") or None,
@@ -159,6 +161,7 @@ def merge(summaries: Sequence[Summary]) -> Summary:
         chats=_added(row for summary in summaries for row in summary.chats),
         answer_caches=_added(row for summary in summaries for row in summary.answer_caches),
         runs=_added(row for summary in summaries for row in summary.runs),
+        budgets=_added(row for summary in summaries for row in summary.budgets),
         attribution=by_attribute(_added(row for summary in summaries for row in summary.attribution)),
         slowest=[call for summary in summaries for call in summary.slowest],
     )

@@ -34,6 +34,7 @@ def to_dict(summary: Summary) -> dict[str, Any]:
         "answer_caches": [row.to_dict() | {"hit_rate": row.hit_rate} for row in summary.answer_caches],
         "runs": [row.to_dict() for row in ranked(summary.runs, [])],
         "attribution": [row.to_dict() for row in summary.attribution],
+        "budgets": [row.to_dict() for row in summary.budgets],
         "slowest": [call.to_dict() for call in summary.slowest],
         "dropped": summary.dropped,
         "processes": [process._asdict() for process in summary.processes],

@@ -64,6 +64,7 @@ def _sections(summary: Summary, paper: Paper) -> Iterator[Text]:
     yield from _section("Where the time goes", "mean call", _stages(summary, paper), paper)
     yield from _section("Slowest calls", "", _slowest(summary.slowest[:SLOWEST], paper), paper)
     yield from _section("Cost", "", _cost(summary, total, paper), paper)
+    yield from _section("Budgets", _counted_by(summary), _budgets(summary, paper), paper)
     yield from _section("Cost by attribute", "", _attributed(summary, paper), paper)
     if total.cache:
         yield from _section("Cache", wording.saved(total.cache), _caches(summary, paper), paper)
@@ -176,6 +177,15 @@ def _cost(summary: Summary, total: Figures, paper: Paper) -> Iterator[Text]:
         yield from table(["texts", "tokens", "", "cost"], rows, paper.width)
     if unpriced := wording.unpriced(total):
         yield Text(unpriced, style="yellow")
+
+
+def _counted_by(summary: Summary) -> str:
+    return "" if any(row.scope == "shared" for row in summary.budgets) else "what this run spent"
+
+
+def _budgets(summary: Summary, paper: Paper) -> list[Text]:
+    rows = [(row.name, wording.budget(row)) for row in summary.budgets[:ATTRIBUTED]]
+    return table(["period", "spent", "of", "", "projected"], rows, paper.width) if rows else []
 
 
 def _attributed(summary: Summary, paper: Paper) -> list[Text]:

@@ -166,6 +166,7 @@ def _sum(mine: Any, theirs: Any) -> Any:
 
 _READERS: dict[Any, Callable[[Fields, str], Any]] = {
     str: lambda data, key: data.text(key) or f"unknown {key}",
+    str | None: Fields.text,
     bool: Fields.flag,
     int: Fields.count,
     float: lambda data, key: data.number(key) or 0.0,

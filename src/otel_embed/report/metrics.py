@@ -17,7 +17,7 @@ from opentelemetry.util.types import AttributeValue
 from otel_embed import guard
 from otel_embed.config import Semconv
 from otel_embed.record import EmbeddingCall
-from otel_embed.report import chat_sums, names
+from otel_embed.report import budget_sums, chat_sums, names
 from otel_embed.report.budget import Budget
 from otel_embed.report.chat_totals import ChatTotals
 from otel_embed.report.dimensions import Attributes, Sums, billed, histogram, of_model, place, semconv
@@ -65,8 +65,12 @@ class MetricReport:
         saved_tokens = chat_sums.saved_tokens
         self._observe(counter, names.SAVED_INPUT_TOKENS, lambda all: chain(_saved_tokens(all), saved_tokens(chat)))
         self._observe(meter.create_observable_up_down_counter, names.PENDING, lambda _: _pending(pending))
-        self._observe(meter.create_observable_gauge, names.BUDGET_LIMIT, lambda _: _limit(budget))
-        self._observe(meter.create_observable_gauge, names.BUDGET_SPENT, lambda _: _spent(budget))
+        gauge = meter.create_observable_gauge
+        self._observe(gauge, names.BUDGET_LIMIT, lambda _: budget_sums.limit(budget))
+        self._observe(gauge, names.BUDGET_SPENT, lambda _: budget_sums.spent(budget))
+        self._observe(gauge, names.BUDGET_REMAINING, lambda _: budget_sums.remaining(budget))
+        self._observe(gauge, names.BUDGET_PROJECTED, lambda _: budget_sums.projected(budget))
+        self._observe(counter, names.BUDGET_ALERTS, lambda _: budget_sums.alerts(budget))
         self._observe(counter, names.DROPPED, lambda _: _dropped())
 
     def choose(self, semconv: Semconv) -> None:
@@ -220,14 +224,6 @@ def _saved_tokens(series: list[Series]) -> Sums:
 def _pending(pending: PendingInputs) -> Sums:
     for (provider, model), inputs in pending.now().items():
         yield place(provider, model), inputs
-
-
-def _limit(budget: Budget) -> Sums:
-    return [] if budget.limit is None else [({names.PERIOD: "day"}, budget.limit)]
-
-
-def _spent(budget: Budget) -> Sums:
-    return [] if budget.limit is None else [({names.PERIOD: "day"}, budget.spent())]
 
 
 def _dropped() -> Sums:

@@ -53,34 +53,32 @@ class CallRecorder:
         self.totals = Totals()
         self.slowest = Slowest()
         self._pending = PendingInputs(self)
-        self._budget = Budget(None)
+        self.budget = Budget()
         self._finished: deque[_Finished] = deque()
         self._settling = threading.Lock()
         self._limits = RateLimits()
         self.chat = ChatTotals()
         self._attribution = Attributions(self._attribute)
         self._metrics = MetricReport(
-            meter, self.totals, self._pending, self._limits, self._budget, self.settle, self.chat
+            meter, self.totals, self._pending, self._limits, self.budget, self.settle, self.chat
         )
-        self._runs = RunRecorder(meter, self.chat, self._budget, self._attribution)
+        self._runs = RunRecorder(meter, self.chat, self.budget, self._attribution)
         self.runs = Runs(self._runs)
         self.operations = OperationReport(meter, self._attribution)
         self._track = guarded(tracked, "track a call")
-        self._spend = guarded(self._budget.spend, "watch the budget")
 
     def configure(self, tracer: Tracer, config: Config, pricing: Pricing) -> None:
         """Report as these settings say from now on."""
         spans = SpanReport(tracer, config)
         self.operations.tracer = tracer
         self.begin: Callable[[OpenCall, Context], Context] = spans.begin
-        self._attribution.read(config.baggage_attributes)
+        self._watch(config)
         if self._attribution.on:
             self._attribute()
         self._finish_span = spans.finish
         self.count = guarded(pricing.count, "count tokens")
         self.price = guarded(pricing.price, "price a call")
         self._save = guarded(pricing.save, "price what a cache saved")
-        self._budget.limit = config.daily_budget_usd
         self._log = None if config.log == "off" else guarded(LogReport(config.log), "log a call")
         self._metrics.choose(config.semconv)
         self._metrics.local.tracer = tracer
@@ -88,6 +86,21 @@ class CallRecorder:
         self.finish_load = guarded(self._metrics.local.finish_load, "report a load")
         self._runs.configure(tracer, config, pricing.chat)
         self.runs.observed = config.langchain_chat != "off"
+
+    def _watch(self, config: Config) -> None:
+        """Watch the budgets, and read what they ask about."""
+        budget = self.budget
+        budget.configure(config)
+        keys = [key for rule in budget.rules for key in rule.keys]
+        self._attribution.read(dict.fromkeys((*config.baggage_attributes, *keys)))
+        for rule in budget.rules:
+            for key, value in rule.attributes:
+                self._attribution.reserve(key, value)
+        self._spend = guarded(self._charge, "watch the budget") if budget.rules else None
+        self.refuse = guarded(budget.exceeded, "ask the budget") if budget.blocks else None
+
+    def _charge(self, call: OpenCall) -> None:
+        self.budget.spend(call.record(), call.span)
 
     def _attribute(self) -> None:
         """Say from now on for whom each call was made: nobody has to pay for that before it is asked for."""
@@ -99,6 +112,8 @@ class CallRecorder:
         return self._save(call, lookup) or CacheOutcome(lookup.store, lookup.hits, lookup.misses)
 
     def finish(self, call: OpenCall) -> None:
+        if self._spend is not None:
+            self._spend(call)
         if call.span is not None:
             try:
                 self._finish_span(call)
@@ -110,8 +125,6 @@ class CallRecorder:
                 newest[place] = call.headers
         if self._log is not None:
             self._log(call.record())
-        if self._budget.limit is not None:
-            self._spend(call.record())
         if TRACKED in call.context:
             self._track(call)
         finished = self._finished
@@ -151,5 +164,5 @@ class CallRecorder:
         self._settling = threading.Lock()
         self._finished.clear()
         self._attribution.start_anew()
-        for sums in (self.totals, self.slowest, self._pending, self._limits, self._budget, self.chat, self.runs):
+        for sums in (self.totals, self.slowest, self._pending, self._limits, self.budget, self.chat, self.runs):
             sums.clear()

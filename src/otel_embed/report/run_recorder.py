@@ -32,6 +32,7 @@ class RunRecorder:
         self._totals = totals
         self._attribution = attribution
         self._spend = guarded(budget.spend, "watch the budget")
+        self._budget = budget
         self._duration = histogram(meter, names.LEGACY_DURATION)
         self._tokens = histogram(meter, names.LEGACY_TOKENS)
         self._first = histogram(meter, names.TIME_TO_FIRST)
@@ -59,13 +60,14 @@ class RunRecorder:
             self._totals.add_run(record)
             return
         call = self._frozen(run, run.request)
+        if self._budget.rules:
+            self._spend(call, run.span)
         around = _NOWHERE
         if run.span is not None:
             self._spans.finish_chat(run, call)
             around = set_span_in_context(NonRecordingSpan(run.span.get_span_context()), _NOWHERE)
         with _COUNTING:
             self._totals.add(call)
-            self._spend(call)
             track_chat(call, run.context)
             self._measure(call, run.measured, around)
 

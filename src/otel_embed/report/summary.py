@@ -13,7 +13,7 @@ from typing import Any
 
 from otel_embed import __version__, guard
 from otel_embed.record import EmbeddingCall
-from otel_embed.report import attribution_rows, chat_rows
+from otel_embed.report import attribution_rows, budget_rows, chat_rows
 from otel_embed.report.attribution_rows import Attributed, attributed
 from otel_embed.report.recorder import CallRecorder
 from otel_embed.report.sketch import Sketch
@@ -115,6 +115,7 @@ def _document(
         "components": _components([each for each in series if each.key.component is not None]),
         "caches": _caches(series),
         "attribution": attribution_rows.rows(found),
+        "budgets": budget_rows.rows(recorder.budget),
         **chat_rows.rows(chat),
         "slowest": [_slow(call) for call in recorder.slowest.calls()],
         "dropped": dict(guard.dropped),
