@@ -171,6 +171,21 @@ class TestPython:
         # the resource tracker of multiprocessing may or may not be one of them
         assert any(f"on in {number} Python processes." in done.stderr for number in (3, 4)), done.stderr
 
+    def test_what_a_forked_worker_did_is_in_the_report(self, cli: Run, tmp_path: Path) -> None:
+        (tmp_path / "app.py").write_text(
+            "import multiprocessing\n"
+            "from langchain_core.embeddings import Embeddings\n"
+            "class Own(Embeddings):\n"
+            "    def embed_documents(self, texts): return [[1.0] for _ in texts]\n"
+            "    def embed_query(self, text): return [1.0]\n"
+            "workers = [multiprocessing.get_context('fork').Process(target=Own().embed_query, args='x') for _ in 'abc']\n"
+            "for worker in workers: worker.start()\n"
+            "for worker in workers: worker.join()\n"
+        )
+        cli("run", "--no-report", "--json", "out.json", "--", sys.executable, "app.py")
+        document = json.loads((tmp_path / "out.json").read_text())
+        assert [(row["component"], row["calls"]) for row in document["components"]] == [("Own", 3)]
+
     def test_a_sitecustomize_that_ours_hides_runs_as_well(self, cli: Run, tmp_path: Path) -> None:
         theirs = tmp_path / "theirs"
         theirs.mkdir()

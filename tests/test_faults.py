@@ -52,7 +52,9 @@ from otel_embed.frameworks import (
 from otel_embed.pricing import bill, chat, prices, tokens
 from otel_embed.providers import openai as provider
 from otel_embed.report import (
+    attribution,
     budget,
+    budget_sums,
     chat_sums,
     chat_totals,
     coexist,
@@ -72,6 +74,7 @@ from otel_embed.report import (
     work_totals,
 )
 from otel_embed.report import operations as report_of_operations
+from otel_embed.report.budgets import accounts, alerts, periods, rules
 from otel_embed.transports import body, httpx
 from test_langchain_chat import OpenAI, Shelf, Thinking, double, fake
 
@@ -79,7 +82,7 @@ MODULES = [endpoints, exchange, failure, headers, observe, stages, threads, time
            provider, budget, coexist, exemplars, limits, log, metrics, pending, recorder, slowest, spans, totals, track,
            body, httpx, answers, runs, langchain_handler, langchain_runs, chat, chat_sums, chat_totals, dimensions,
            run_recorder, run_spans, seen, operations, report_of_operations, langchain_stores, llama_index,
-           haystack, work_totals]  # fmt: skip
+           haystack, work_totals, attribution, budget_sums, accounts, alerts, periods, rules]  # fmt: skip
 MODEL = "text-embedding-3-small"
 ODD = {"openai-processing-ms": "4.5"}
 def functions_of(module: ModuleType, prefix: str) -> list[tuple[str, FunctionType]]:
@@ -91,6 +94,7 @@ TRUSTED = {
         "_Watched.__iter__", "_Watched.__aiter__", "_Watched.close", "_Watched.aclose", "_Watched.__del__",
         "_Watched.__getattr__", "_SyncExchange.trace", "_AsyncExchange.trace", "_Carried.__call__",
         "stage.__enter__", "stage.__exit__", "stage.__init__", "track.__enter__", "track.__exit__", "track.__init__",
+        "attribute.__enter__", "attribute.__exit__", "attribute.__init__", "_use",
         "TrackedUsage.__init__", "TrackedUsage.end", "TrackedUsage.__repr__", "TrackedUsage.seconds",
         "TrackedUsage.cost_usd",
     },
@@ -107,14 +111,20 @@ ELSEWHERE = {
     "runs when otel_embed is switched on": {
         "_component", "_provider", "CallRecorder.__init__", "CallRecorder.configure", "CallSite.__init__",
         "StageSite.__init__", "LookupSite.__init__", "OperationSite.__init__", "OperationReport.__init__", "embedders",
-        "llama_index._one", "llama_index._many", "llama_index._call", "_ingestion", "_classes", "Budget.__init__", "Budget.clear", "Slowest.__init__", "Slowest.clear", "Totals.__init__",
+        "llama_index._one", "llama_index._many", "llama_index._call", "_ingestion", "_classes", "Budget.__init__", "Budget.configure", "CallRecorder._watch", "Budget.blocks", "Budget._watch", "budget._store", "Accounts.__init__",
+        "Account.__init__", "Account._begin", "Alerts.__init__", "Alerts.clear", "Calendar.__init__", "Calendar.named",
+        "rules.rules", "rules._from_file", "rules._rule", "rules._choice", "rules._picodollars", "Rule.keys",
+        "Slowest.__init__", "Slowest.clear", "Totals.__init__",
         "Totals.clear", "PendingInputs.__init__", "RateLimits.__init__", "RateLimits.clear", "MetricReport.__init__",
         "MetricReport.choose", "MetricReport._observe", "histogram", "SpanReport.__init__", "LogReport.__init__",
         "Pricing.__init__", "Pricing.configured", "Prices.__init__", "Prices.load", "Prices._add", "TokenCounter.__init__",
         "_Send.__init__", "Calibration.__init__", "parsed", "_row", "_user_rows", "_warning", "Elsewhere.__init__",
         "read_document", "day", "_exact", "quoted", "named", "register", "_handler", "_handler_class", "Runs.__init__",
         "RunRecorder.__init__", "RunRecorder.configure", "RunSpans.__init__", "ChatTotals.__init__", "ChatTotals.clear",
-        "AnswerCacheSite.__init__", "WorkTotals.__init__", "WorkTotals.clear", "ChatPrices.__init__", "ChatPrices.load", "user_rows", "_amount", "Runs.clear",
+        "WorkTotals.__init__", "WorkTotals.clear",
+        "AnswerCacheSite.__init__", "ChatPrices.__init__", "Attributions.__init__", "Attributions.read",
+        "Attributions.reserve", "Attributions.switch_on", "Attributions.start_anew", "Attributing.__init__",
+        "CallRecorder._attribute", "ChatPrices.load", "user_rows", "_amount", "Runs.clear",
     },
     "runs in a thread of ours, when metrics are collected, or for a command": {
         "Prices.rows", "Prices.explain", "ChatPrices.rows", "inspect", "locate", "prefetch", "_cache", "_download", "_keep",
@@ -122,8 +132,11 @@ ELSEWHERE = {
         "Elsewhere._ask", "_from_genai_prices", "genai_name",
     },
     "runs in ``summary()``": {"Slowest.calls", "ChatTotals.components", "WorkTotals.rows"},
-    "runs in a forked child": {"PendingInputs.clear", "CallRecorder.start_anew"},
+    "runs in a forked child": {"PendingInputs.clear", "CallRecorder.start_anew", "Budget.clear", "Accounts.clear", "Budget._finish_as_a_worker"},
+    "runs when otel_embed is switched off": {"Budget.finish", "Alerts.finish"},
     "is of what has tests of its own": {
+        "Budget.exceeded", "OpenCall.stop", "Accounts.blocked", "Accounts.passed", "Calendar.at", "Account.turn",
+        "alerts.payload", "Budget._learn", "Calendar.period", "periods._ns",
         "OpenExchange.__init__", "OpenExchange.mark", "OpenExchange.answered", "OpenExchange.server", "OpenCall.exchange",
         "Exchange.__init__", "Pricing._unusual", "Pricing._with_media", "Prices.find_media", "_is_quick", "_condensed", "_add_work",
         "Pricing._as_sent", "OpenCall._leave", "OpenCall._ending",
@@ -158,7 +171,7 @@ def seen(call: Callable[[], Any]) -> Any:
 
 def application(server: OpenAIServer) -> list[object]:
     """What an application sees of calls of every kind."""
-    with openai.OpenAI(base_url=server.url, api_key="x", max_retries=1) as client, otel_embed.track():
+    with openai.OpenAI(base_url=server.url, api_key="x", max_retries=1) as client, otel_embed.track(), otel_embed.attribute(tenant="x"):
         create, streamed = client.embeddings.create, client.embeddings.with_streaming_response.create
         asked: dict[str, Any] = {"model": MODEL, "dimensions": 4}
         results = [seen(lambda: create(input=["one", "two"], **asked))]
@@ -271,7 +284,7 @@ def test_the_application_never_notices(
     telemetry: Telemetry, server: OpenAIServer, expected: list[object], place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     telemetry.instrument(stage_spans="always", daily_budget_usd=1e-9, log="json" if "json" in place else "text",
-                         capture_content=True, token_counting="tiktoken")  # fmt: skip
+                         capture_content=True, token_counting="tiktoken", baggage_attributes=("team",))  # fmt: skip
     REACHED.clear()
     headers._seen.clear()
     guard.reraise = False

@@ -1,8 +1,8 @@
 """See what an embedding pipeline costs and where its time goes, with OpenTelemetry.
 
 ``opentelemetry-instrument python app.py`` needs none of this. In code: ``instrument()`` switches
-otel_embed on, ``track()`` adds up a block, ``stage()`` names a stage of your own, ``summary()`` tells
-what this process did so far.
+otel_embed on, ``track()`` adds up a block, ``attribute()`` says for whom a block is, ``stage()`` names a
+stage of your own, ``summary()`` tells what this process did so far.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "instrument", "stage", "summary", "track", "uninstrument"]
+__all__ = ["__version__", "BudgetExceeded", "attribute", "instrument", "stage", "summary", "track", "uninstrument"]
 
 if TYPE_CHECKING:
+    from otel_embed.exceeded import BudgetExceeded
+    from otel_embed.report.attribution import attribute
     from otel_embed.report.summary import Summary
     from otel_embed.report.track import track
     from otel_embed.stages import stage
@@ -52,7 +54,7 @@ def summary() -> Summary:
 
 
 def __getattr__(name: str) -> Any:
-    """``track`` and ``stage`` on first use: importing otel_embed alone imports nothing else."""
+    """``track``, ``stage`` and others on first use: importing otel_embed alone imports nothing else."""
     if name == "track":
         from otel_embed.report.track import track
 
@@ -61,4 +63,12 @@ def __getattr__(name: str) -> Any:
         from otel_embed.stages import stage
 
         return stage
+    if name == "BudgetExceeded":
+        from otel_embed.exceeded import BudgetExceeded
+
+        return BudgetExceeded
+    if name == "attribute":
+        from otel_embed.report.attribution import attribute
+
+        return attribute
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,11 +15,20 @@ TokenCounting = Literal["auto", "tiktoken", "estimate", "off"]
 CallLog = Literal["off", "text", "json"]
 Switch = Literal["on", "off"]
 LangChainChat = Literal["auto", "on", "off"]
+BudgetAction = Literal["warn", "block"]
 T = TypeVar("T")
 Warn = Callable[[str], None]
 
 CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 """OpenTelemetry's own variable: with ``SPAN_ONLY`` or ``SPAN_AND_EVENT`` spans hold input texts, cut short."""
+
+
+RESERVED = ("error.", "gen_ai.", "http.", "hw.", "otel_embed.", "server.")
+
+
+def is_reserved(name: str) -> bool:
+    """True for a name that OpenTelemetry or otel_embed gives a meaning: another value there would be a lie."""
+    return name.startswith(RESERVED)
 
 
 @dataclass(frozen=True)
@@ -33,12 +42,19 @@ class Config:
     prices: str | None = None
     daily_budget_usd: float | None = None
     thresholds: str | None = None
+    monthly_budget_usd: float | None = None
+    budgets: str | None = None
+    budget_timezone: str | None = None
+    budget_action: BudgetAction = "warn"
+    budget_redis_url: str | None = None
+    alert_webhook: str | None = None
     log: CallLog = "off"
     disabled_providers: frozenset[str] = frozenset()
     report_dir: str | None = None
     capture_content: bool = False
     langchain_chat: LangChainChat = "auto"
     checks: Switch = "on"
+    baggage_attributes: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, warn: Warn, environ: Mapping[str, str] = os.environ) -> Config:
@@ -55,12 +71,19 @@ class Config:
             prices=read.text(env.OTEL_EMBED_PRICES),
             daily_budget_usd=read.number(env.OTEL_EMBED_DAILY_BUDGET_USD, None),
             thresholds=read.text(env.OTEL_EMBED_THRESHOLDS),
+            monthly_budget_usd=read.number(env.OTEL_EMBED_MONTHLY_BUDGET_USD, None),
+            budgets=read.text(env.OTEL_EMBED_BUDGETS),
+            budget_timezone=read.text(env.OTEL_EMBED_BUDGET_TIMEZONE),
+            budget_action=read.choice(env.OTEL_EMBED_BUDGET_ACTION, get_args(BudgetAction), cls.budget_action),
+            budget_redis_url=read.text(env.OTEL_EMBED_BUDGET_REDIS_URL),
+            alert_webhook=read.address(env.OTEL_EMBED_ALERT_WEBHOOK),
             log=read.choice(env.OTEL_EMBED_LOG, get_args(CallLog), cls.log),
             disabled_providers=read.names(env.OTEL_EMBED_DISABLED_PROVIDERS),
             report_dir=read.text(env.OTEL_EMBED_REPORT_DIR),
             capture_content=read.captures(),
             checks=read.choice(env.OTEL_EMBED_CHECKS, get_args(Switch), cls.checks),
             langchain_chat=read.choice(env.OTEL_EMBED_LANGCHAIN_CHAT, get_args(LangChainChat), cls.langchain_chat),
+            baggage_attributes=read.attributes(env.OTEL_EMBED_BAGGAGE_ATTRIBUTES),
         )
 
     def with_options(self, options: Mapping[str, Any]) -> Config:
@@ -105,6 +128,22 @@ class _Reader:
 
     def names(self, name: str) -> frozenset[str]:
         return frozenset(part.strip().lower() for part in (self.text(name) or "").split(",") if part.strip())
+
+    def address(self, name: str) -> str | None:
+        """An address, which may hold a secret and is not shown."""
+        value = self.text(name)
+        if value is None or value.lower().startswith(("http://", "https://")):
+            return value
+        return self._refused(name, "...", "an http:// or https:// address", None)
+
+    def attributes(self, name: str) -> tuple[str, ...]:
+        """Names that attributes of the application's own may have, each once and in order."""
+        asked = dict.fromkeys(part.strip() for part in (self.text(name) or "").split(",") if part.strip())
+        taken = [key for key in asked if is_reserved(key)]
+        if taken:
+            allowed = f"names of your own, without {', '.join(sorted(RESERVED))}"
+            self._refused(name, ",".join(taken), allowed, "without them")
+        return tuple(key for key in asked if key not in taken)
 
     def captures(self) -> bool:
         return (self.text(CAPTURE_CONTENT) or "").upper() in ("SPAN_ONLY", "SPAN_AND_EVENT")

@@ -31,12 +31,35 @@ OTEL_EMBED_PRICES = "OTEL_EMBED_PRICES"
 """A TOML file of prices of your own, in the form of otel_embed's; its rows win. Default: none."""
 
 OTEL_EMBED_DAILY_BUDGET_USD = "OTEL_EMBED_DAILY_BUDGET_USD"
-"""Dollars that this process may spend on embeddings a day (UTC) before it warns, once at 80 % and once at 100 %.
-Default: no budget."""
+"""Dollars that may be spent a day before there is a warning, once each at 50, 80 and 100 %. Default: no budget."""
+
+OTEL_EMBED_MONTHLY_BUDGET_USD = "OTEL_EMBED_MONTHLY_BUDGET_USD"
+"""The same for a month. Default: no budget."""
+
+OTEL_EMBED_BUDGETS = "OTEL_EMBED_BUDGETS"
+"""A TOML file of further budgets: of a model, a provider, a tenant. Default: none."""
+
+OTEL_EMBED_BUDGET_TIMEZONE = "OTEL_EMBED_BUDGET_TIMEZONE"
+"""The IANA time zone in which a budget's day and month begin: ``Europe/Berlin``. Default: UTC."""
+
+OTEL_EMBED_BUDGET_ACTION = "OTEL_EMBED_BUDGET_ACTION"
+"""``block``: a call to a provider whose budget is spent raises ``otel_embed.BudgetExceeded`` instead of being made.
+Default ``warn``: it is made."""
+
+OTEL_EMBED_BUDGET_REDIS_URL = "OTEL_EMBED_BUDGET_REDIS_URL"
+"""A Redis in which processes count what they spend together: ``redis://host:6379/0``; needs the extra ``redis``.
+Default: each process counts its own."""
+
+OTEL_EMBED_ALERT_WEBHOOK = "OTEL_EMBED_ALERT_WEBHOOK"
+"""An address to which each warning of a budget is posted as JSON; Slack's incoming webhooks read it. Default: none."""
 
 OTEL_EMBED_THRESHOLDS = "OTEL_EMBED_THRESHOLDS"
 """A TOML file that says from where on latency, errors, cost, … are bad: for the report and the generated alerts.
 Default: none, and otel_embed's own are in force."""
+
+OTEL_EMBED_BAGGAGE_ATTRIBUTES = "OTEL_EMBED_BAGGAGE_ATTRIBUTES"
+"""Keys of OpenTelemetry's baggage, with commas between them, that say for whom a call was made: ``tenant,team``. They
+become attributes of that name on spans and metrics, with at most 100 values each. Default: none."""
 
 OTEL_EMBED_LOG = "OTEL_EMBED_LOG"
 """``text`` or ``json``: a log line for each call on logger ``otel_embed.calls``. Default ``off``."""

@@ -41,6 +41,7 @@ _KEY_INVALID = "API_KEY_INVALID"
 """Google's reason for a 400 that others call a 401."""
 _EDGE = 4096
 _BY_NAME: tuple[tuple[str, Cause], ...] = (
+    ("BudgetExceeded", "quota_exhausted"),  # ours: the application's own quota
     ("Cancelled", "cancelled"),
     ("KeyboardInterrupt", "cancelled"),
     ("GeneratorExit", "cancelled"),

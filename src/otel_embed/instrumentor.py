@@ -67,6 +67,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 self._patches.remove()
             if self.recorder is not None:
                 self.recorder.settle()
+                self.recorder.budget.finish()
 
 
 _recorders: WeakKeyDictionary[MeterProvider, CallRecorder] = WeakKeyDictionary()

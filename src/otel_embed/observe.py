@@ -27,6 +27,7 @@ from otel_embed.headers import number, read
 from otel_embed.operations import OperationReports
 from otel_embed.provider import Arguments, Call, Lookup
 from otel_embed.record import (
+    Attribution,
     CacheOutcome,
     Component,
     Cost,
@@ -46,7 +47,7 @@ OPEN_CALLS: dict[int, OpenCall] = {}
 SUPPRESSED = "suppress_instrumentation"  # the key that OpenTelemetry's own instrumentations honour
 _NOTHING_ASKED, _NOTHING_SAID = Request(), Reply()
 _NOWHERE = Context()
-_BEGINNING = Guard("begin the report of a call")
+_BEGINNING, _STOPPING = Guard("begin the report of a call"), Guard("report a call that a budget stopped")
 _PACKED = frozenset({"binary", "ubinary"})
 # What these classes' own constructors do, without a Python frame for it.
 _arguments: Callable[[tuple[Any, tuple[Any, ...], dict[str, Any]]], Arguments] = partial(tuple.__new__, Arguments)
@@ -70,6 +71,10 @@ class Recorder(Protocol):
     price: Callable[[OpenCall, Usage | None], Cost | None]
     """What a call cost, by these tokens and what else its reply says was billed."""
 
+    refuse: Callable[[OpenCall], Exception | None] | None
+    """Why a call that begins must not be made, where a budget may say so. What it returns is raised in the application:
+    the only exception of ours that is."""
+
     @property
     def operations(self) -> OperationReports:
         """Where a vector store's operations go."""
@@ -92,6 +97,8 @@ class CallSite:
     """A wrapped function whose every call is an embedding call."""
 
     always = True
+    billable = True
+    """False for what asks no provider, as a cache."""
 
     def __init__(self, recorder: Recorder, provider: str, call: Call, opens: type[OpenCall] | None = None) -> None:
         self.recorder = recorder
@@ -123,7 +130,14 @@ class CallSite:
                 parent = None
             elif parent.site.call.encloses or parent.does_itself(self, instance):
                 return None
-        return self.opens(self, arguments, parent, around)
+        call = self.opens(self, arguments, parent, around)
+        refuse = self.recorder.refuse
+        if refuse is not None:
+            exceeded = refuse(call)
+            if exceeded is not None:
+                call.stop(exceeded)
+                raise exceeded
+        return call
 
 
 class OpenCall:
@@ -134,6 +148,7 @@ class OpenCall:
     divided: bool | None = None
     """For a call that may divide its inputs among others: whether it does."""
     component: Component | None = None
+    attribution: Attribution = ()
     request, reply = _NOTHING_ASKED, _NOTHING_SAID
     usage: Usage | None = None
     failure: Failure | None = None
@@ -205,6 +220,13 @@ class OpenCall:
     def looked_up(self, lookup: Lookup) -> None:
         """The cache in front of this call was asked."""
         self._lookup = lookup if self._lookup is None else self._lookup + lookup
+
+    def stop(self, error: Exception) -> None:
+        """The wrapped function is not to run."""
+        with _STOPPING:
+            if self.token is not None:
+                context.detach(self.token)
+            self.close(None, error)
 
     def close(self, result: Any, error: BaseException | None) -> None:
         """The wrapped function is over; a streamed body may still have to come."""
@@ -335,6 +357,7 @@ class OpenCall:
             request.model,
             reply.model,
             request.server or (None if last is None else last.server),
+            self.attribution,
             site.call.local,
             not self.delegated and (lookup is None or lookup.misses > 0),
             self.root,

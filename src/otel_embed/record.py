@@ -61,6 +61,10 @@ Media = tuple[tuple[Unit, float], ...]
 """What is billed beside or instead of text tokens, with how much of it."""
 
 
+Attribution = tuple[tuple[str, str], ...]
+"""For whom a call was made: attribute and value, as ``tenant`` and ``acme``."""
+
+
 class Server(NamedTuple):
     address: str
     port: int
@@ -322,6 +326,7 @@ class ChatCall(NamedTuple):
     parameters: tuple[tuple[str, float | int], ...]
     cache: AnswerCache | None
     failure: Failure | None
+    attribution: Attribution = ()
 
     @property
     def seconds(self) -> float:
@@ -369,6 +374,7 @@ class EmbeddingCall(NamedTuple):
     request_model: str | None
     response_model: str | None
     server: Server | None
+    attribution: Attribution
     local: bool
     """True for a model that runs in this process."""
     is_leaf: bool

@@ -21,6 +21,7 @@ from otel_embed.guard import Guard
 from otel_embed.provider import FoundAnswer
 from otel_embed.record import (
     AnswerCache,
+    Attribution,
     Began,
     ChatCall,
     ChatReply,
@@ -63,6 +64,7 @@ class OpenRun:
     measured = False
     """True where it has the convention's metrics too."""
     cache: AnswerCache | None = None
+    attribution: Attribution = ()
     reply = _NO_REPLY
 
     def __init__(self, id: str, began: Began, parent: OpenRun | None, around: Context, reports: RunReports) -> None:
@@ -151,6 +153,7 @@ class OpenRun:
             None if hit or self.delegated else reply.usage, cost, self.start_unix_ns, self.end - self.start,
             self.first_token - self.start if self.first_token and not hit else None,
             reply.finish_reasons, reply.id, request.parameters, self.cache, self.failure,
+            self.attribution,
         )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ class LookupSite:
 
     def __init__(self, recorder: Recorder, provider: str, timed: Timed, alone: Call) -> None:
         self._calls, self._stages = CallSite(recorder, provider, alone), StageSite(timed)
+        self._calls.billable = False
 
     def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Observation | None:
         if open_call() is not None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from opentelemetry import context
 
+from otel_embed.exceeded import BudgetExceeded
 from otel_embed.guard import Guard, guarded
 from otel_embed.observe import OPEN_CALLS, open_call
 from otel_embed.provider import Arguments, Muted, Observation, Site, Submit
@@ -174,6 +175,8 @@ def _around(original: Callable[..., Any], patch: Patch, method: bool) -> Callabl
         seen = None
         try:
             seen = patch.open(args[0], args[1:], kwargs) if method and args else patch.open(None, args, kwargs)
+        except BudgetExceeded:
+            raise  # the application asked for it
         except Exception as error:
             patch.opening.contain(error)
         if seen is None:
@@ -196,6 +199,8 @@ def _around_async(original: Callable[..., Any], patch: Patch, method: bool) -> C
         seen = None
         try:
             seen = patch.open(args[0], args[1:], kwargs) if method and args else patch.open(None, args, kwargs)
+        except BudgetExceeded:
+            raise  # the application asked for it
         except Exception as error:
             patch.opening.contain(error)
         if seen is None:

@@ -27,7 +27,7 @@ WIDEST, NARROWEST = 100, 60
 SLOWEST = 5
 TILES = (11, 15, 18, 17, 17)
 PROVIDER_BARS, COMPONENT_BARS = 2, 1
-COMPONENTS, TARGETS_A_LINE = 12, 4
+COMPONENTS, TARGETS_A_LINE, ATTRIBUTED = 12, 4, 20
 MARKS = {"good": ("✓", "green"), "fair": ("~", "yellow"), "bad": ("✗", "red"), "unjudged": ("·", "dim")}
 
 
@@ -65,6 +65,8 @@ def _sections(summary: Summary, paper: Paper) -> Iterator[Text]:
     yield from _section("Where the time goes", "mean call", _stages(summary, paper), paper)
     yield from _section("Slowest calls", "", _slowest(summary.slowest[:SLOWEST], paper), paper)
     yield from _section("Cost", "", _cost(summary, total, paper), paper)
+    yield from _section("Budgets", _counted_by(summary), _budgets(summary, paper), paper)
+    yield from _section("Cost by attribute", "", _attributed(summary, paper), paper)
     if total.cache:
         yield from _section("Cache", wording.saved(total.cache), _caches(summary, paper), paper)
     for each in work_tables(summary):
@@ -178,6 +180,22 @@ def _cost(summary: Summary, total: Figures, paper: Paper) -> Iterator[Text]:
         yield from table(["texts", "tokens", "", "cost"], rows, paper.width)
     if unpriced := wording.unpriced(total):
         yield Text(unpriced, style="yellow")
+
+
+def _counted_by(summary: Summary) -> str:
+    return "" if any(row.scope == "shared" for row in summary.budgets) else "what this run spent"
+
+
+def _budgets(summary: Summary, paper: Paper) -> list[Text]:
+    rows = [(row.name, wording.budget(row)) for row in summary.budgets[:ATTRIBUTED]]
+    return table(["period", "spent", "of", "", "projected"], rows, paper.width) if rows else []
+
+
+def _attributed(summary: Summary, paper: Paper) -> list[Text]:
+    rows = [(row.name, wording.attributed(row)) for row in summary.attribution[:ATTRIBUTED]]
+    shown = table(["calls", "texts", "tokens", "saved", "cost"], rows, paper.width) if rows else []
+    more = len(summary.attribution) - ATTRIBUTED
+    return [*shown, Text(f"and {count(more)} more, in --json and --html", style="dim")] if more > 0 else shown
 
 
 def _caches(summary: Summary, paper: Paper) -> list[Text]:

@@ -183,6 +183,7 @@ def _sum(mine: Any, theirs: Any) -> Any:
 
 _READERS: dict[Any, Callable[[Fields, str], Any]] = {
     str: lambda data, key: data.text(key) or f"unknown {key}",
+    str | None: Fields.text,
     bool: Fields.flag,
     int: Fields.count,
     int | None: Fields.whole,

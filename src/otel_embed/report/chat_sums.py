@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from otel_embed.report import names
 from otel_embed.report.chat_totals import ChatTotals
-from otel_embed.report.dimensions import Sums, of_model, semconv
+from otel_embed.report.dimensions import Sums, billed, of_model
 from otel_embed.report.totals import PICODOLLARS
 
 
 def spend(totals: ChatTotals) -> Sums:
     return (
-        (semconv(each.key, each.operation), each.picodollars / PICODOLLARS)
+        (billed(each.key, each.operation), each.picodollars / PICODOLLARS)
         for each in totals.series()
         if each.picodollars
     )
@@ -18,7 +18,7 @@ def spend(totals: ChatTotals) -> Sums:
 
 def unpriced(totals: ChatTotals) -> Sums:
     return (
-        (semconv(each.key, each.operation), each.unpriced_calls) for each in totals.series() if each.unpriced_calls
+        (billed(each.key, each.operation), each.unpriced_calls) for each in totals.series() if each.unpriced_calls
     )
 
 
@@ -31,7 +31,7 @@ def errors(totals: ChatTotals) -> Sums:
 def lookups(totals: ChatTotals) -> Sums:
     for each in totals.series():
         for store, cache in each.caches.items():
-            about = {names.OPERATION: each.operation, names.CACHE_STORE: store}
+            about = {names.OPERATION: each.operation, names.CACHE_STORE: store, **dict(each.key.attribution)}
             yield {**about, names.CACHE_OUTCOME: "hit"}, cache.hits
             yield {**about, names.CACHE_OUTCOME: "miss"}, cache.misses
 

@@ -96,10 +96,12 @@ class ChatTotals:
 
     def _of(self, call: ChatCall) -> ChatSeries:
         address, port = call.server or (None, None)
-        key = Key(None, None, call.provider, call.request_model, call.response_model, address, port)
+        who = call.attribution
+        key = Key(None, None, call.provider, call.request_model, call.response_model, address, port, who)
         found = self._series.get((call.operation, key))
         if found is None and len(self._series) >= MAX_SERIES:
-            key = Key(None, None, call.provider, OVERFLOW, None, None, None)
+            others = tuple((name, OVERFLOW) for name, _ in who)
+            key = Key(None, None, call.provider, OVERFLOW, None, None, None, others)
         return self._series.setdefault((call.operation, key), ChatSeries(call.operation, key))
 
     def _span(self, start: int, duration: int) -> None:

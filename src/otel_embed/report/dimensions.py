@@ -33,8 +33,18 @@ def semconv(key: Key, operation: str = names.EMBEDDINGS) -> Attributes:
     return found
 
 
+def billed(key: Key, operation: str = names.EMBEDDINGS) -> Attributes:
+    """The same, and for whom the call was made."""
+    found = semconv(key, operation)
+    found.update(key.attribution)
+    return found
+
+
 def of_model(key: Key) -> Attributes:
-    return place(key.provider, key.model)
+    """Provider, model, and for whom."""
+    found = place(key.provider, key.model)
+    found.update(key.attribution)
+    return found
 
 
 def place(provider: str, model: str | None) -> Attributes:

@@ -36,9 +36,15 @@ class ReportFiles:
         """In a forked child: a file of its own, also where the child ends without running exit handlers."""
         self._begin()
         if "multiprocessing.util" in sys.modules:
-            from multiprocessing.util import Finalize
+            from multiprocessing.util import register_after_fork
 
-            Finalize(None, self.write, exitpriority=10)
+            # It forgets what is to be done at the end, and only then asks what there is to do after a fork.
+            register_after_fork(self, ReportFiles._write_as_a_worker)
+
+    def _write_as_a_worker(self) -> None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, self.write, exitpriority=10)
 
     def _keep_writing(self) -> None:
         stop = threading.Event()

@@ -32,6 +32,7 @@ class LocalReport:
             found[names.DEVICE] = call.work.device
         if call.failure is not None:
             found[names.ERROR_TYPE] = call.failure.type
+        found.update(call.attribution)
         self._call_duration.record(call.seconds, found, around)
 
     def begin_load(self, load: OpenLoad, around: Context) -> Context:

@@ -53,4 +53,4 @@ def _as_json(call: EmbeddingCall) -> str:
         else {names.FRAMEWORK: call.component.framework, names.COMPONENT: call.component.name}
     )
     whole = {**who, **identity(call.provider, call.request_model, call.server), **attributes(call)}
-    return json.dumps({"duration": call.seconds, **whole})
+    return json.dumps({"duration": call.seconds, **whole, **dict(call.attribution)})

@@ -17,10 +17,10 @@ from opentelemetry.util.types import AttributeValue
 from otel_embed import guard
 from otel_embed.config import Semconv
 from otel_embed.record import EmbeddingCall
-from otel_embed.report import chat_sums, names
+from otel_embed.report import budget_sums, chat_sums, names
 from otel_embed.report.budget import Budget
 from otel_embed.report.chat_totals import ChatTotals
-from otel_embed.report.dimensions import Attributes, Sums, histogram, of_model, place, semconv
+from otel_embed.report.dimensions import Attributes, Sums, billed, histogram, of_model, place, semconv
 from otel_embed.report.limits import RateLimits
 from otel_embed.report.local import LocalReport
 from otel_embed.report.names import Instrument
@@ -73,8 +73,12 @@ class MetricReport:
         saved_tokens = chat_sums.saved_tokens
         self._observe(counter, names.SAVED_INPUT_TOKENS, lambda all: chain(_saved_tokens(all), saved_tokens(chat)))
         self._observe(meter.create_observable_up_down_counter, names.PENDING, lambda _: _pending(pending))
-        self._observe(meter.create_observable_gauge, names.BUDGET_LIMIT, lambda _: _limit(budget))
-        self._observe(meter.create_observable_gauge, names.BUDGET_SPENT, lambda _: _spent(budget))
+        gauge = meter.create_observable_gauge
+        self._observe(gauge, names.BUDGET_LIMIT, lambda _: budget_sums.limit(budget))
+        self._observe(gauge, names.BUDGET_SPENT, lambda _: budget_sums.spent(budget))
+        self._observe(gauge, names.BUDGET_REMAINING, lambda _: budget_sums.remaining(budget))
+        self._observe(gauge, names.BUDGET_PROJECTED, lambda _: budget_sums.projected(budget))
+        self._observe(counter, names.BUDGET_ALERTS, lambda _: budget_sums.alerts(budget))
         self._observe(counter, names.DROPPED, lambda _: _dropped())
 
     def choose(self, semconv: Semconv) -> None:
@@ -120,11 +124,11 @@ class MetricReport:
             tokens.record(call.usage.tokens, {**attributes, names.TOKEN_TYPE: names.INPUT}, around)
 
     def _identity(self, call: EmbeddingCall) -> Attributes:
-        attributes = self._attributes.get(call[:5])
+        attributes = self._attributes.get(call[:6])
         if attributes is None:
-            attributes = semconv(Key.of(call))
+            attributes = billed(Key.of(call))
             if len(self._attributes) < _MAX_IDENTITIES:
-                self._attributes[call[:5]] = attributes
+                self._attributes[call[:6]] = attributes
         return attributes
 
 
@@ -135,6 +139,7 @@ def _framework_attributes(call: EmbeddingCall) -> Attributes:
         names.FRAMEWORK: call.component.framework,
         names.COMPONENT: call.component.name,
         names.CACHE_OUTCOME: outcome(call),
+        **dict(call.attribution),
     }
 
 
@@ -159,15 +164,15 @@ def _observations(sums: Sums) -> Iterator[Observation]:
 
 
 def _spend(series: list[Series]) -> Sums:
-    return ((semconv(each.key), each.picodollars / PICODOLLARS) for each in series if each.picodollars)
+    return ((billed(each.key), each.picodollars / PICODOLLARS) for each in series if each.picodollars)
 
 
 def _unpriced(series: list[Series]) -> Sums:
-    return ((semconv(each.key), each.unpriced_calls) for each in series if each.unpriced_calls)
+    return ((billed(each.key), each.unpriced_calls) for each in series if each.unpriced_calls)
 
 
 def _inputs(series: list[Series]) -> Sums:
-    return ((semconv(each.key), each.embedded) for each in series if each.leaves)
+    return ((billed(each.key), each.embedded) for each in series if each.leaves)
 
 
 def _padding(series: list[Series]) -> Sums:
@@ -211,8 +216,9 @@ def _headroom(limits: RateLimits) -> Sums:
 def _lookups(series: list[Series]) -> Sums:
     for each in series:
         for store, cache in each.caches.items():
-            yield {names.CACHE_STORE: store, names.CACHE_OUTCOME: "hit"}, cache.hits
-            yield {names.CACHE_STORE: store, names.CACHE_OUTCOME: "miss"}, cache.misses
+            about = {names.CACHE_STORE: store, **dict(each.key.attribution)}
+            yield {**about, names.CACHE_OUTCOME: "hit"}, cache.hits
+            yield {**about, names.CACHE_OUTCOME: "miss"}, cache.misses
 
 
 def _saved_money(series: list[Series]) -> Sums:
@@ -231,14 +237,6 @@ def _saved_tokens(series: list[Series]) -> Sums:
 def _pending(pending: PendingInputs) -> Sums:
     for (provider, model), inputs in pending.now().items():
         yield place(provider, model), inputs
-
-
-def _limit(budget: Budget) -> Sums:
-    return [] if budget.limit is None else [({names.PERIOD: "day"}, budget.limit)]
-
-
-def _spent(budget: Budget) -> Sums:
-    return [] if budget.limit is None else [({names.PERIOD: "day"}, budget.spent())]
 
 
 def _dropped() -> Sums:

@@ -84,6 +84,10 @@ PROBLEM: Final = "otel_embed.problem"
 CHECKED: Final = "otel_embed.checked.what"
 WASTE: Final = "otel_embed.waste"
 PERIOD: Final = "otel_embed.budget.period"
+BUDGET: Final = "otel_embed.budget.name"
+BUDGET_SCOPE: Final = "otel_embed.budget.scope"
+THRESHOLD: Final = "otel_embed.budget.threshold"
+BUDGET_THRESHOLD_EVENT: Final = "otel_embed.budget.threshold_passed"
 DROPPED_WHAT: Final = "otel_embed.dropped.what"
 
 HW_ID: Final = "hw.id"
@@ -178,7 +182,12 @@ STORE_DURATION = Instrument(
     OWN_DURATION, "s", "Time in a vector store itself, without the embedding calls that it makes.", FINE_SECONDS
 )
 BUDGET_LIMIT = Instrument("otel_embed.budget.limit", "{USD}", "The budget of the period.")
-BUDGET_SPENT = Instrument("otel_embed.budget.spent", "{USD}", "Spent by this process in the period.")
+BUDGET_SPENT = Instrument("otel_embed.budget.spent", "{USD}", "Spent of the budget in the period.")
+BUDGET_REMAINING = Instrument("otel_embed.budget.remaining", "{USD}", "What is left of the budget in the period.")
+BUDGET_PROJECTED = Instrument(
+    "otel_embed.budget.projected", "{USD}", "What will be spent by the end of the period, at the rate so far."
+)
+BUDGET_ALERTS = Instrument("otel_embed.budget.alerts", "{alert}", "Marks of a budget that were passed, in percent.")
 DROPPED = Instrument(
     "otel_embed.dropped", "{failure}", "Failures of otel_embed itself; the application saw none of them."
 )

@@ -10,6 +10,7 @@ from opentelemetry.util.types import AttributeValue
 from otel_embed.operations import OPEN_OPERATION, OpenOperation
 from otel_embed.record import StoreOperation
 from otel_embed.report import names
+from otel_embed.report.attribution import Attributions
 from otel_embed.report.track import TRACKED, Tracks
 from otel_embed.report.work_totals import WorkTotals
 
@@ -19,17 +20,19 @@ class OperationReport:
 
     tracer: Tracer
 
-    def __init__(self, meter: Meter, totals: WorkTotals) -> None:
+    def __init__(self, meter: Meter, totals: WorkTotals, attribution: Attributions) -> None:
         self._totals = totals
+        self._attribution = attribution
         name, unit, description, buckets = names.STORE_DURATION
         self._duration = meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=buckets)
 
     def begin(self, operation: OpenOperation, around: Context) -> Context:
         component = operation.component
+        whose = self._attribution.of(around) if self._attribution.on else ()
         operation.span = self.tracer.start_span(
             f"{component.method} {component.name}",
             around,
-            attributes={names.FRAMEWORK: component.framework},
+            attributes={names.FRAMEWORK: component.framework, **dict(whose)},
             start_time=operation.start_unix_ns,
         )
         tracking: tuple[Tracks, ...] = around.get(TRACKED, ())  # type: ignore[assignment]

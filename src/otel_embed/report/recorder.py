@@ -22,6 +22,7 @@ from otel_embed.observe import OpenCall
 from otel_embed.pricing.bill import Pricing
 from otel_embed.provider import Lookup
 from otel_embed.record import CacheOutcome, EmbeddingCall
+from otel_embed.report.attribution import Attributing, Attributions
 from otel_embed.report.budget import Budget
 from otel_embed.report.chat_totals import ChatTotals
 from otel_embed.report.exemplars import Exemplars
@@ -56,7 +57,7 @@ class CallRecorder:
         self.totals = Totals()
         self.slowest = Slowest()
         self._pending = PendingInputs(self)
-        self._budget = Budget(None)
+        self.budget = Budget()
         self._finished: deque[_Finished] = deque()
         self._settling = threading.Lock()
         self._limits = RateLimits()
@@ -64,28 +65,30 @@ class CallRecorder:
         self.quality = QualityReport()
         self.look: Callable[[OpenCall, Any], None] = guarded(self._look, "check a call")
         self.look_from = inf
+        self._attribution = Attributions(self._attribute)
         self._metrics = MetricReport(
-            meter, self.totals, self._pending, self._limits, self._budget, self.settle, self.chat, self.quality
+            meter, self.totals, self._pending, self._limits, self.budget, self.settle, self.chat, self.quality
         )
-        self._runs = RunRecorder(meter, self.chat, self._budget)
+        self._runs = RunRecorder(meter, self.chat, self.budget, self._attribution)
         self.runs = Runs(self._runs)
         self.work = WorkTotals()
-        self.operations = OperationReport(meter, self.work)
+        self.operations = OperationReport(meter, self.work, self._attribution)
         self._metrics.local.totals = self.work
         self._track = guarded(tracked, "track a call")
-        self._spend = guarded(self._budget.spend, "watch the budget")
 
     def configure(self, tracer: Tracer, config: Config, pricing: Pricing) -> None:
         """Report as these settings say from now on."""
         spans = SpanReport(tracer, config)
         self.operations.tracer = tracer
         self.begin: Callable[[OpenCall, Context], Context] = spans.begin
+        self._watch(config)
+        if self._attribution.on:
+            self._attribute()
         self._finish_span = spans.finish
         self.count = guarded(pricing.count, "count tokens")
         self.price = guarded(pricing.price, "price a call")
         self._save = guarded(pricing.save, "price what a cache saved")
         self.look_from = inf if config.checks == "off" else 0
-        self._budget.limit = config.daily_budget_usd
         self._log = None if config.log == "off" else guarded(LogReport(config.log), "log a call")
         self._metrics.choose(config.semconv)
         self._metrics.local.tracer = tracer
@@ -93,6 +96,27 @@ class CallRecorder:
         self.finish_load = guarded(self._metrics.local.finish_load, "report a load")
         self._runs.configure(tracer, config, pricing.chat)
         self.runs.observed = config.langchain_chat != "off"
+
+    def _watch(self, config: Config) -> None:
+        """Watch the budgets, and read what they ask about."""
+        budget = self.budget
+        budget.configure(config)
+        keys = [key for rule in budget.rules for key in rule.keys]
+        self._attribution.read(dict.fromkeys((*config.baggage_attributes, *keys)))
+        for rule in budget.rules:
+            for key, value in rule.attributes:
+                self._attribution.reserve(key, value)
+        self._spend = guarded(self._charge, "watch the budget") if budget.rules else None
+        self.refuse = guarded(budget.exceeded, "ask the budget") if budget.blocks else None
+
+    def _charge(self, call: OpenCall) -> None:
+        self.budget.spend(call.record(), call.span)
+
+    def _attribute(self) -> None:
+        """Say from now on for whom each call was made: nobody has to pay for that before it is asked for."""
+        begin = getattr(self, "begin", None)
+        if begin is not None and not isinstance(begin, Attributing):
+            self.begin = Attributing(begin, self._attribution)
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
         return self._save(call, lookup) or CacheOutcome(lookup.store, lookup.hits, lookup.misses)
@@ -102,6 +126,8 @@ class CallRecorder:
         self.look_from = self.quality.checks.due_ns
 
     def finish(self, call: OpenCall) -> None:
+        if self._spend is not None:
+            self._spend(call)
         if call.span is not None:
             try:
                 self._finish_span(call)
@@ -113,8 +139,6 @@ class CallRecorder:
                 newest[place] = call.headers
         if self._log is not None:
             self._log(call.record())
-        if self._budget.limit is not None:
-            self._spend(call.record())
         if TRACKED in call.context:
             self._track(call)
         finished = self._finished
@@ -153,7 +177,8 @@ class CallRecorder:
         """In a forked child: what the parent did is the parent's to report."""
         self._settling = threading.Lock()
         self._finished.clear()
-        everything = (self.totals, self.slowest, self._pending, self._limits, self._budget, self.chat, self.runs)
+        self._attribution.start_anew()
+        everything = (self.totals, self.slowest, self._pending, self._limits, self.budget, self.chat, self.runs)
         for sums in (*everything, self.quality):
             sums.clear()
         self.work.clear()

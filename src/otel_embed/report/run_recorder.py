@@ -11,9 +11,10 @@ from otel_embed.guard import Guard, guarded
 from otel_embed.pricing.chat import ChatPrices
 from otel_embed.record import ChatCall, ChatRequest, ChatUsage, Cost
 from otel_embed.report import coexist, names
+from otel_embed.report.attribution import Attributions
 from otel_embed.report.budget import Budget
 from otel_embed.report.chat_totals import ChatTotals
-from otel_embed.report.dimensions import Attributes, histogram, semconv
+from otel_embed.report.dimensions import Attributes, billed, histogram
 from otel_embed.report.run_spans import RunSpans
 from otel_embed.report.totals import Key
 from otel_embed.report.track import track_chat
@@ -27,9 +28,11 @@ _FREE = Cost(0.0, "cache")
 class RunRecorder:
     """Counts and reports runs. There is one for a meter, as there is one recorder of embedding calls."""
 
-    def __init__(self, meter: Meter, totals: ChatTotals, budget: Budget) -> None:
+    def __init__(self, meter: Meter, totals: ChatTotals, budget: Budget, attribution: Attributions) -> None:
         self._totals = totals
+        self._attribution = attribution
         self._spend = guarded(budget.spend, "watch the budget")
+        self._budget = budget
         self._duration = histogram(meter, names.LEGACY_DURATION)
         self._tokens = histogram(meter, names.LEGACY_TOKENS)
         self._first = histogram(meter, names.TIME_TO_FIRST)
@@ -45,6 +48,8 @@ class RunRecorder:
     def begin(self, run: OpenRun, around: Context) -> Context:
         if self._yields:
             run.covered, run.measured = coexist.others_on_langchain()
+        if self._attribution.on:
+            run.attribution = self._attribution.of(around)
         return self._spans.begin(run, around)
 
     def finish(self, run: OpenRun) -> None:
@@ -55,13 +60,14 @@ class RunRecorder:
             self._totals.add_run(record)
             return
         call = self._frozen(run, run.request)
+        if self._budget.rules:
+            self._spend(call, run.span)
         around = _NOWHERE
         if run.span is not None:
             self._spans.finish_chat(run, call)
             around = set_span_in_context(NonRecordingSpan(run.span.get_span_context()), _NOWHERE)
         with _COUNTING:
             self._totals.add(call)
-            self._spend(call)
             track_chat(call, run.context)
             self._measure(call, run.measured, around)
 
@@ -84,8 +90,9 @@ class RunRecorder:
         if not call.is_leaf or call.hit:
             return
         address, port = call.server or (None, None)
-        key = Key(None, None, call.provider, call.request_model, call.response_model, address, port)
-        about = semconv(key, call.operation)
+        who = call.attribution
+        key = Key(None, None, call.provider, call.request_model, call.response_model, address, port, who)
+        about = billed(key, call.operation)
         if call.output_rate is not None:
             self._rate.record(call.output_rate, about, around)
         if not measured:

@@ -36,6 +36,8 @@ class RunSpans:
         else:
             verb = _VERBS[run.began.kind or "chain"]
             title, kind, about = f"{verb} {run.began.name}", SpanKind.INTERNAL, _component(run, verb)
+        if run.attribution:
+            about = {**about, **dict(run.attribution)}
         span = self._tracer.start_span(title, around, kind, about, start_time=run.start_unix_ns)
         run.span = span if span.is_recording() else None
         if self._captures and run.span is not None and request is not None and request.content is not None:

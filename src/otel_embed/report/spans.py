@@ -57,10 +57,14 @@ class SpanReport:
         elif coexist.MARK in around and (call.parent is None or call.parent.component is not None):
             span = get_current_span(around)
             call.covered, call.span = True, span if span.is_recording() else None
+            if call.attribution:
+                span.set_attributes(dict(call.attribution))
             return Context({**around, OPEN_CALL: call})
         else:
             key = (call.provider, request.model, request.server)
         name, kind, attributes = self._openings.get(key) or self._opening(key, call)
+        if call.attribution:
+            attributes = {**attributes, **dict(call.attribution)}
         span = self._tracer.start_span(name, around, kind, attributes, start_time=call.start_unix_ns)
         call.span = span if span.is_recording() else None
         if self._captures and call.span is not None:

@@ -15,7 +15,8 @@ from typing import Any
 from otel_embed import __version__, guard
 from otel_embed.gauges import stores
 from otel_embed.record import EmbeddingCall
-from otel_embed.report import chat_rows
+from otel_embed.report import attribution_rows, budget_rows, chat_rows
+from otel_embed.report.attribution_rows import Attributed, attributed
 from otel_embed.report.recorder import CallRecorder
 from otel_embed.report.sketch import Sketch
 from otel_embed.report.totals import PICODOLLARS, Series
@@ -50,6 +51,8 @@ class Summary:
     unpriced_chat_calls: int
     answer_cache_hits: int
     answer_cache_misses: int
+    attributed: dict[str, dict[str, Attributed]]
+    """By attribute and value, as ``attributed["tenant"]["acme"].cost_usd``."""
     document: dict[str, Any]
 
 
@@ -59,6 +62,7 @@ def summarize(recorder: CallRecorder) -> Summary:
     leaves = [each for each in series if each.leaves]
     caches = [cache for each in series for cache in each.caches.values()]
     chats = recorder.chat.series()
+    found = attributed(series, chats)
     answers = [cache for each in chats for cache in each.caches.values()]
     return Summary(
         calls=sum(each.leaves for each in leaves),
@@ -79,7 +83,8 @@ def summarize(recorder: CallRecorder) -> Summary:
         unpriced_chat_calls=sum(each.unpriced_calls for each in chats),
         answer_cache_hits=sum(cache.hits for cache in answers),
         answer_cache_misses=sum(cache.misses for cache in answers),
-        document=_document(recorder, series),
+        attributed=found,
+        document=_document(recorder, series, found),
     )
 
 
@@ -95,7 +100,9 @@ def file_name() -> str:
     return f"{os.getpid()}-{secrets.token_hex(4)}.json"
 
 
-def _document(recorder: CallRecorder, series: list[Series]) -> dict[str, Any]:
+def _document(
+    recorder: CallRecorder, series: list[Series], found: dict[str, dict[str, Attributed]]
+) -> dict[str, Any]:
     totals, chat = recorder.totals, recorder.chat
     started = min(filter(None, (totals.first_start_ns, chat.first_start_ns)), default=None)
     ended = max(filter(None, (totals.last_end_ns, chat.last_end_ns)), default=None)
@@ -109,6 +116,8 @@ def _document(recorder: CallRecorder, series: list[Series]) -> dict[str, Any]:
         "providers": _providers([each for each in series if each.leaves]),
         "components": _components([each for each in series if each.key.component is not None]),
         "caches": _caches(series),
+        "attribution": attribution_rows.rows(found),
+        "budgets": budget_rows.rows(recorder.budget),
         **chat_rows.rows(chat),
         **recorder.work.rows(),
         "cache_sizes": stores.rows(),

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from otel_embed.record import Component, EmbeddingCall, LocalWork, Server
+from otel_embed.record import Attribution, Component, EmbeddingCall, LocalWork, Server
 from otel_embed.report.sketch import Sketch
 
 PICODOLLARS = 10**12
@@ -29,19 +29,29 @@ class Key(NamedTuple):
     response_model: str | None
     address: str | None
     port: int | None
+    attribution: Attribution = ()
 
     @classmethod
     def of(cls, call: EmbeddingCall) -> Key:
         framework, component = (call.component.framework, call.component.name) if call.component else (None, None)
         address, port = call.server or (None, None)
-        return cls(framework, component, call.provider, call.request_model, call.response_model, address, port)
+        return cls(
+            framework,
+            component,
+            call.provider,
+            call.request_model,
+            call.response_model,
+            address,
+            port,
+            call.attribution,
+        )
 
     @property
     def model(self) -> str | None:
         return self.request_model or self.response_model
 
 
-Identity = tuple[str, "Component | None", "str | None", "str | None", "Server | None"]
+Identity = tuple[str, "Component | None", "str | None", "str | None", "Server | None", Attribution]
 """The first fields of a call, by which its series is found without making a key."""
 
 
@@ -122,7 +132,7 @@ class Totals:
         of_a_client = call.component is None
         if of_a_client and not call.is_leaf and call.cache is None:
             return  # what it had other calls do is counted with those
-        series = self._series.get(call[:5]) or self._new(call)
+        series = self._series.get(call[:6]) or self._new(call)
         if call.cache is not None:
             _add_cache(series, call)
             if of_a_client and not call.is_leaf:
@@ -146,11 +156,12 @@ class Totals:
     def _new(self, call: EmbeddingCall) -> Series:
         """The series of a call that is the first of its kind; beyond ``MAX_SERIES`` kinds, the one of the others."""
         key = Key.of(call)
-        identity: Identity = call[:5]
+        identity: Identity = call[:6]
         if len(self._series) >= MAX_SERIES:
             component = None if call.component is None else Component(call.component.framework, OVERFLOW, "")
-            identity = (call.provider, component, OVERFLOW, None, None)
-            key = Key(key.framework, component and OVERFLOW, call.provider, OVERFLOW, None, None, None)
+            others = tuple((name, OVERFLOW) for name, _ in call.attribution)
+            identity = (call.provider, component, OVERFLOW, None, None, others)
+            key = Key(key.framework, component and OVERFLOW, call.provider, OVERFLOW, None, None, None, others)
         return self._series.setdefault(identity, Series(key))
 
 
