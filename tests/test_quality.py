@@ -8,6 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +24,8 @@ from conftest import Telemetry, run
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 from fakes.server import Received
+from otel_embed.cli.document import load, merge
+from otel_embed.cli.work_tables import work_tables
 from otel_embed.demo.server import Answer
 from otel_embed.quality import checks, inputs, vectors
 from otel_embed.quality.models import most_inputs, most_tokens
@@ -34,9 +37,10 @@ NAN, INFINITE = float("nan"), float("inf")
 
 
 RECORD = EmbeddingCall(
-    "openai", None, SMALL, None, None, False, True, True, True, 1, "text", 1, None, None, None, 0, 10**6, (), (), None,
-    None, None, None, None,
-)  # fmt: skip
+    **dict.fromkeys(EmbeddingCall._fields, None)
+    | {"provider": "openai", "local": False, "is_leaf": True, "inputs": 1, "kind": "text", "dimensions": 1}
+    | {"duration_ns": 10**6, "retries": ()}
+)
 
 
 class StrangeServer(OpenAIServer):
@@ -278,3 +282,15 @@ def test_models_without_end_take_no_memory_without_end() -> None:
         )  # fmt: skip
         found.look(call, [[1.0]])
     assert len(found.sums()) == len(found._latest) == checks._MAX_MODELS
+
+
+def test_the_report_shows_it(telemetry: Telemetry, client: openai.OpenAI, tmp_path: Path) -> None:
+    for n in range(120):
+        client.embeddings.create(model=SMALL, input=f"query {n % 60}")
+    client.embeddings.create(model=SMALL, input=["a", "a"])
+    file = tmp_path / "summary.json"
+    file.write_text(json.dumps(otel_embed.summary().document))
+    rows = {cells[0]: cells[1:] for table in work_tables(merge([load(file), load(file)])) for _, cells in table.rows}
+    assert set(rows) == {"repeated input", "small calls"} or set(rows) == {"repeated input", "duplicate input", "small calls"}
+    assert rows["small calls"] == ["242", "1.0 of 2,048 texts", "–", "–"]
+    assert int(rows["repeated input"][0]) >= 80 and rows["repeated input"][3].startswith("$")

@@ -13,7 +13,7 @@ from otel_embed.cli.chat_rows import AnswerCacheTotals, ChatTotals, RunTotals
 from otel_embed.cli.fields import DocumentError, Fields
 from otel_embed.cli.money_rows import AttributedTotals, BudgetTotals, by_attribute
 from otel_embed.cli.rows import CacheTotals, ComponentTotals, ProviderTotals, Row, Timed, reader
-from otel_embed.cli.work_rows import CacheSize, LoadTotals, OperationTotals
+from otel_embed.cli.work_rows import CacheSize, LoadTotals, OperationTotals, QualityTotals
 
 SCHEMA = 1
 MOST_SLOWEST = 10
@@ -98,6 +98,7 @@ class Summary:
     operations: list[OperationTotals] = field(default_factory=list)
     loads: list[LoadTotals] = field(default_factory=list)
     cache_sizes: list[CacheSize] = field(default_factory=list)
+    quality: list[QualityTotals] = field(default_factory=list)
     attribution: list[AttributedTotals] = field(default_factory=list)
     budgets: list[BudgetTotals] = field(default_factory=list)
     slowest: list[SlowCall] = field(default_factory=list)
@@ -147,6 +148,7 @@ def _summary(data: Fields) -> Summary:
         operations=data.rows("store_operations", reader(OperationTotals)),
         loads=data.rows("loads", reader(LoadTotals)),
         cache_sizes=data.rows("cache_sizes", reader(CacheSize)),
+        quality=data.rows("quality", reader(QualityTotals)),
         attribution=data.rows("attribution", reader(AttributedTotals)),
         budgets=data.rows("budgets", reader(BudgetTotals)),
         slowest=data.rows("slowest", SlowCall.read),
@@ -171,6 +173,7 @@ def merge(summaries: Sequence[Summary]) -> Summary:
         operations=_added(row for summary in summaries for row in summary.operations),
         loads=_added(row for summary in summaries for row in summary.loads),
         cache_sizes=_added(row for summary in summaries for row in summary.cache_sizes),
+        quality=_added(row for summary in summaries for row in summary.quality),
         budgets=_added(row for summary in summaries for row in summary.budgets),
         attribution=by_attribute(_added(row for summary in summaries for row in summary.attribution)),
         slowest=[call for summary in summaries for call in summary.slowest],

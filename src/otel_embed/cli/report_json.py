@@ -36,6 +36,7 @@ def to_dict(summary: Summary) -> dict[str, Any]:
         "store_operations": [row.to_dict() for row in summary.operations],
         "loads": [row.to_dict() for row in summary.loads],
         "cache_sizes": [row.to_dict() for row in summary.cache_sizes],
+        "quality": [row.to_dict() for row in summary.quality],
         "attribution": [row.to_dict() for row in summary.attribution],
         "budgets": [row.to_dict() for row in summary.budgets],
         "slowest": [call.to_dict() for call in summary.slowest],

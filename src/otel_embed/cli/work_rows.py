@@ -1,4 +1,7 @@
-"""The rows of a summary document that vector stores, loaded models and the sizes of caches have. Times in seconds."""
+"""The rows of a summary document that vector stores, loaded models, the sizes of caches and checks of calls have.
+
+Times are in seconds.
+"""
 
 from __future__ import annotations
 
@@ -68,3 +71,28 @@ class CacheSize(Row):
         sizes = [size for size in (self.bytes, other.bytes) if size is not None]
         self.bytes = max(sizes, default=None)
         return None
+
+
+@dataclass
+class QualityTotals(Row):
+    """What was found in the calls of one model that raised no error."""
+
+    provider: str
+    model: str
+    inputs: int
+    """How many were looked at."""
+    vectors: int
+    problems: dict[str, int]
+    wasted_tokens: dict[str, int]
+    wasted_usd: dict[str, float]
+    most_inputs: int | None
+    """What the provider takes in one call; None where that is not known."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider} {self.model}"
+
+    def add(self, other: Row) -> None:
+        most = self.most_inputs
+        super().add(other)
+        self.most_inputs = most or (other.most_inputs if isinstance(other, QualityTotals) else None)

@@ -1,4 +1,4 @@
-"""The tables that the terminal and the page share: local models, loads, vector stores, what caches hold."""
+"""The tables that the terminal and the page share: local models, loads, vector stores, caches, what checks found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from otel_embed.cli.document import Summary
-from otel_embed.cli.units import count, percent, seconds, size
+from otel_embed.cli.units import count, dollars, percent, seconds, size
+from otel_embed.cli.work_rows import QualityTotals
+
+_MANY_CALLS, _ROOM = 100, 20
+"""A call is small that has less than this part of what the provider takes, and worth a word where there are many."""
 
 
 class WorkTable(NamedTuple):
@@ -19,7 +23,7 @@ class WorkTable(NamedTuple):
 
 def work_tables(summary: Summary) -> Iterator[WorkTable]:
     """Those that have a row."""
-    tables = (_local(summary), _loads(summary), _operations(summary), _sizes(summary))
+    tables = (_local(summary), _loads(summary), _operations(summary), _sizes(summary), _problems(summary))
     return (table for table in tables if table.rows)
 
 
@@ -74,3 +78,28 @@ def _operations(summary: Summary) -> WorkTable:
 def _sizes(summary: Summary) -> WorkTable:
     rows = [(row.name, [count(row.entries), size(row.bytes)]) for row in summary.cache_sizes]
     return WorkTable("What caches hold", "", ("entries", "size"), rows)
+
+
+def _problems(summary: Summary) -> WorkTable:
+    rows = [(row.name, cells) for row in summary.quality for cells in (*_found(row), *_small_calls(summary, row))]
+    return WorkTable("Worth a look", "no error says so", ("what", "found", "among", "tokens", "cost"), rows)
+
+
+def _found(row: QualityTotals) -> Iterator[Sequence[str]]:
+    for problem in (*row.problems, *(waste for waste in row.wasted_tokens if waste not in row.problems)):
+        tokens, usd = row.wasted_tokens.get(problem), row.wasted_usd.get(problem)
+        yield [
+            problem.replace("_", " "),
+            count(row.problems[problem]) if problem in row.problems else "–",
+            count(row.vectors if "vector" in problem else row.inputs) if problem in row.problems else "–",
+            "–" if tokens is None else count(tokens),
+            "–" if usd is None else dollars(usd),
+        ]
+
+
+def _small_calls(summary: Summary, row: QualityTotals) -> Iterator[Sequence[str]]:
+    """Very many calls of very few texts each, where the provider takes many at once."""
+    calls = sum(each.calls for each in summary.providers if (each.provider, each.model) == (row.provider, row.model))
+    inputs = sum(each.inputs for each in summary.providers if (each.provider, each.model) == (row.provider, row.model))
+    if row.most_inputs is not None and calls >= _MANY_CALLS and inputs * _ROOM < calls * row.most_inputs:
+        yield ["small calls", count(calls), f"{inputs / calls:.1f} of {count(row.most_inputs)} texts", "–", "–"]
