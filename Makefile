@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo picture test e2e lint clean lines generated
+.PHONY: demo picture test e2e lint clean lines upstream generated
 
 demo: .venv/demo
 	$(BIN)/otel-embed run --html build/report.html -- $(BIN)/python examples/rag_ingest/app.py
@@ -26,6 +26,10 @@ test: .venv/nox
 # The older lines of every provider and framework, and local models: torch and some forty environments.
 lines: .venv/nox
 	$(BIN)/nox -s llama_index_line haystack_line provider_line bedrock_line local local_line
+
+# The libraries' own published tests, without otel_embed and with it.
+upstream: .venv/nox
+	$(BIN)/nox -s upstream
 
 e2e: .venv/nox
 	$(BIN)/nox -s e2e redis redis_line

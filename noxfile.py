@@ -99,6 +99,18 @@ LOCAL_TESTS = {
 }
 
 
+UPSTREAM = {
+    "langchain-core": (
+        ["langchain-core>=1", "langchain-tests", "freezegun", "pytest-mock", "syrupy", "pytest-asyncio", "grandalf"]
+        + ["responses", "pytest-socket", "pytest-xdist", "blockbuster<1.6", "numpy", "pytest-benchmark", "pytest-codspeed"],
+        [f"tests/unit_tests/{part}" for part in ("caches", "callbacks", "embeddings", "language_models", "runnables")]
+        + [f"tests/unit_tests/{part}" for part in ("stores", "tracers", "vectorstores")],
+        [],
+    ),
+}
+"""By library: what its own tests need, which of them run offline, and options of theirs."""
+
+
 def install(session: nox.Session, *extra: str) -> None:
     session.install("pip>=25.1")
     session.install(".", *extra)
@@ -234,3 +246,13 @@ def lint(session: nox.Session) -> None:
     install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "lint"))
     session.run("mypy")
     session.run("ruff", "check", "src")
+
+
+@nox.session
+@nox.parametrize("library", list(UPSTREAM))
+def upstream(session: nox.Session, library: str) -> None:
+    """A library's own published tests end alike without otel_embed and with it."""
+    needs, tests, options = UPSTREAM[library]
+    install(session, *needs, "pytest")
+    options = [part for option in options for part in ("--option", option)]
+    session.run("python", "tests/upstream/own_tests.py", library, *tests, *options)

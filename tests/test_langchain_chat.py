@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseLLM, FakeListChatModel, GenericFakeChatModel
@@ -550,6 +551,31 @@ def test_a_completion_model_is_a_call_too(telemetry: Telemetry) -> None:
     assert spans[0].attributes["gen_ai.operation.name"] == "text_completion"
     assert spans[0].attributes["otel_embed.cost.usd"] == pytest.approx((100 * 1.5 + 10 * 2) / 1e6)
     assert telemetry.total("gen_ai.client.token.usage", gen_ai__token__type="input") == 600
+
+
+class Ear(BaseCallbackHandler):
+    """An application's own handler, which wants to hear of every run as before."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def on_llm_start(self, serialized: Any, prompts: list[str], **_: Any) -> None:
+        self.heard += [f"start {prompt}" for prompt in prompts]
+
+    def on_llm_end(self, response: LLMResult, **_: Any) -> None:
+        self.heard.append("end")
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_others_hear_of_a_completion_as_before(telemetry: Telemetry, on: bool) -> None:
+    if not on:
+        otel_embed.uninstrument()
+    ear = Ear()
+    asyncio.run(OpenAI().ainvoke("x", {"callbacks": [ear]}))
+    asyncio.run(OpenAI().abatch(["y"], {"callbacks": [ear]}))
+    OpenAI().invoke("z", {"callbacks": [ear]})
+    assert ear.heard == ["start x", "end", "start y", "end", "start z", "end"]
+    assert len(telemetry.spans("text_completion gpt-3.5-turbo-instruct")) == (3 if on else 0)
 
 
 class Telling(GenericFakeChatModel):

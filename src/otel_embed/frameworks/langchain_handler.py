@@ -57,8 +57,16 @@ def _same() -> Any:
 class _Handler:
     """LangChain logs what a handler raises and goes on; ours raise nothing, but under test."""
 
-    run_inline = True  # in the task of the run itself
     runs: Any = None
+
+    @property
+    def run_inline(self) -> bool:
+        """True: in the task of the run itself. But not in the eyes of ``AsyncCallbackManager.on_llm_start``, which
+        tells nobody else where one handler is inline."""
+        asking = sys._getframe(1)
+        if asking.f_code.co_name.startswith("<") and asking.f_back is not None:
+            asking = asking.f_back  # a comprehension, before Python 3.12
+        return asking.f_code.co_name != "on_llm_start"
 
     @property
     def raise_error(self) -> bool:
@@ -153,8 +161,8 @@ def _current(frame: FrameType | None, parent: Any) -> Current:
     """
     while frame is not None and str(frame.f_globals.get("__name__")).startswith(_MANAGERS):
         frame = frame.f_back
-    if frame is None:
-        return "never"
+    if frame is None or str(frame.f_globals.get("__name__")).startswith("asyncio."):
+        return "never"  # a task of the manager's own
     code = frame.f_code
     if code.co_name.startswith("<") and frame.f_back is not None:
         code = frame.f_back.f_code  # a comprehension, before Python 3.12

@@ -21,10 +21,12 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self._seen = array("Q", bytes(8 * _SLOTS))
+        self._seen = array("Q")
 
     def knows(self, mark: int) -> bool:
         """Whether this was here before; it is from now on."""
+        if not self._seen:
+            self._seen = array("Q", bytes(8 * _SLOTS))
         mark &= _WITHOUT_SIGN
         slot = (mark ^ mark >> 32) % _SLOTS
         if self._seen[slot] == mark:
