@@ -27,7 +27,7 @@ class Totals:
     """Nanoseconds."""
     latency: dict[str, int] = field(default_factory=dict)
     budget_left: float | None = None
-    """The least that any process has left of its own."""
+    """Of the budget that has least, in the process that has least."""
     cpu_seconds: float = 0.0
 
     @property

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from otel_embed.cli.live_figures import Now
 from otel_embed.cli.rows import in_order, ratio
+from otel_embed.cli.terminal import printable
 from otel_embed.cli.text_bars import share_bar
-from otel_embed.cli.text_layout import beside
+from otel_embed.cli.text_layout import beside, fit
 from otel_embed.cli.units import count, dollars, percent, plural, rate, seconds, short_count
 
 ROWS = 2
@@ -61,7 +63,8 @@ def _stages(now: Now, width: int, coloured: bool) -> Text:
         return Text(" ")
     longest = sorted(stages, key=lambda stage: -stages[stage])[:_STAGES_NAMED]
     legend = " · ".join(f"{stage} {percent(stages[stage] / total)}" for stage in longest)
-    room = width - len(legend) - 4
+    legend = printable(legend)
+    room = width - cell_len(legend) - 4
     if room < 10:
-        return Text(f" {legend}"[: width - 1])
+        return Text(f" {fit(legend, width - 2)}")
     return Text(" ").append_text(share_bar(stages, room, coloured)).append(f"  {legend}", style="dim")

@@ -175,7 +175,7 @@ class CallRecorder:
 
     def budget_left(self) -> float | None:
         """Dollars left of the budget that has least; None where there is none."""
-        left = [standing.remaining for standing in self._budget.standings()]
+        left = [standing.remaining for standing in self.budget.standings()]
         return min(left) / PICODOLLARS if left else None
 
     def start_anew(self) -> None:
