@@ -261,6 +261,12 @@ class TestFigures:
         assert all(line.cell_len < width and "\n" not in line.plain for line in shown)
 
 
+def test_a_program_that_only_chats_is_shown_without_texts() -> None:
+    totals = Totals(Totals().sums | {"chats": 3, "picodollars": 2 * 10**10})
+    first, _ = lines(Now(totals, 0.0, 0.0, None, {}), 5.0, 80, False)
+    assert first.plain.split() == ["otel-embed", "$0.0200", "·", "3", "chats", "5", "s"]
+
+
 def snapshot_of_nothing() -> dict[str, Any]:
     return {**Totals().sums, "budget_left": None, "stages": {}, "latency": {}}
 

@@ -37,9 +37,11 @@ def _parts(now: Now) -> Iterator[tuple[str, str]]:
     if not (sums["calls"] or sums["texts"] or sums["chats"]):
         yield "no embedding call yet", "dim"
         return
-    yield f"{rate(now.texts_per_second)} texts/s", "cyan"
-    yield f"{short_count(now.tokens_per_second)} tokens/s", "cyan"
-    yield f"p95 {seconds(now.p95)}", ""
+    embeds = sums["calls"] or sums["texts"]
+    if embeds:
+        yield f"{rate(now.texts_per_second)} texts/s", "cyan"
+        yield f"{short_count(now.tokens_per_second)} tokens/s", "cyan"
+        yield f"p95 {seconds(now.p95)}", ""
     yield dollars(sums["picodollars"] / 1e12) + (" + ?" if sums["unpriced"] else ""), ""
     failed = sums["failed"] + sums["failed_chats"]
     if failed:
@@ -50,8 +52,9 @@ def _parts(now: Now) -> Iterator[tuple[str, str]]:
     hit_rate = ratio(sums["hits"], sums["hits"] + sums["misses"])
     if hit_rate is not None:
         yield f"{percent(hit_rate)} cached", ""
-    yield f"{count(sums['texts'])} texts", "dim"
-    yield f"{short_count(sums['tokens'])} tokens", "dim"
+    if embeds:
+        yield f"{count(sums['texts'])} texts", "dim"
+        yield f"{short_count(sums['tokens'])} tokens", "dim"
     if sums["chats"]:
         yield plural(sums["chats"], "chat"), "dim"
 
