@@ -128,7 +128,7 @@ ELSEWHERE = {
     },
     "runs in a thread of ours, when metrics are collected, or for a command": {
         "Prices.rows", "Prices.explain", "ChatPrices.rows", "inspect", "locate", "prefetch", "_cache", "_download", "_keep",
-        "TokenCounter._fetched", "TokenCounter._load_later", "TokenCounter._load_guarded", "Elsewhere._pending",
+        "CallRecorder.budget_left", "TokenCounter._fetched", "TokenCounter._load_later", "TokenCounter._load_guarded", "Elsewhere._pending",
         "Elsewhere._ask", "_from_genai_prices", "genai_name",
     },
     "runs in ``summary()``": {"Slowest.calls", "ChatTotals.components", "WorkTotals.rows"},

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -28,10 +29,13 @@ class Finished(NamedTuple):
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
 @output.files
+@click.option("--live", is_flag=True, help="Show what goes on, in two lines at the bottom of the terminal.")
 @click.option("--no-report", is_flag=True, help="Print nothing when the program ends.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 @click.pass_context
-def command(ctx: click.Context, /, command: tuple[str, ...], no_report: bool, **written: Path | None) -> None:
+def command(
+    ctx: click.Context, /, command: tuple[str, ...], live: bool, no_report: bool, **written: Path | None
+) -> None:
     """Run a program and report its embedding calls.
 
     The program needs no change, and no backend: what it sees of the terminal, its exit code and its signals are
@@ -39,7 +43,7 @@ def command(ctx: click.Context, /, command: tuple[str, ...], no_report: bool, **
     which none names an exporter or an endpoint go nowhere.
     """
     output.check(*written.values())
-    finished = _run(command)
+    finished = _run(command, live)
     try:
         if not no_report:
             _print(finished)
@@ -49,17 +53,24 @@ def command(ctx: click.Context, /, command: tuple[str, ...], no_report: bool, **
     ctx.exit(finished.summary.exit_code or 0)
 
 
-def _run(command: Sequence[str]) -> Finished:
+def _run(command: Sequence[str], live: bool) -> Finished:
     with TemporaryDirectory(prefix="otel-embed-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
         started = time.monotonic()
-        code = _exit_code(command, directory)
+        with _shown(directory) if live else nullcontext():
+            code = _exit_code(command, directory)
         elapsed = time.monotonic() - started
         summary = _collect(directory)
         summary.command, summary.exit_code, summary.elapsed_seconds = list(command), code, elapsed
         if wanted := os.environ.get("OTEL_EMBED_REPORT_DIR"):
             _hand_on(directory, Path(wanted))
         return Finished(summary, unseen.pythons(directory))
+
+
+def _shown(directory: Path) -> AbstractContextManager[None]:
+    from otel_embed.cli.live import view
+
+    return view(directory, sys.stderr)
 
 
 def _exit_code(command: Sequence[str], directory: Path) -> int:

@@ -26,12 +26,17 @@ def put(renderable: RenderableType, stream: TextIO, printer: Console | None = No
         printer.width = _ENDLESS
     with printer.capture() as capture:
         printer.print(renderable, no_wrap=True)
-    encoding = stream.encoding or "ascii"
     text = "\n".join(line.rstrip() for line in capture.get().split("\n"))
-    if not encoding.lower().startswith("utf"):
-        text = text.translate(ASCII).encode(encoding, "replace").decode(encoding)
-    stream.write(text)
+    stream.write(encodable(text, stream.encoding))
     stream.flush()
+
+
+def encodable(text: str, encoding: str | None) -> str:
+    """``text`` with what an encoding lacks replaced by what comes close."""
+    encoding = encoding or "ascii"
+    if encoding.lower().startswith("utf"):
+        return text
+    return text.translate(ASCII).encode(encoding, "replace").decode(encoding)
 
 
 def printable(text: str) -> str:

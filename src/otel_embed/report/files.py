@@ -1,7 +1,7 @@
 """The summary of this process as a file in a directory, for whoever started it: ``otel-embed run``.
 
 Written every two seconds while calls go on, so that a process that is killed has reported too, and
-once more at the end.
+once more at the end. Where somebody looks on, a smaller one is written about every second.
 """
 
 from __future__ import annotations
@@ -10,26 +10,29 @@ import atexit
 import os
 import sys
 import threading
+import time
 
 from otel_embed.guard import Guard
-from otel_embed.report import summary
+from otel_embed.report import live, summary
+from otel_embed.report.pace import LEAST, Pace
 from otel_embed.report.recorder import CallRecorder
 
 _EVERY_SECONDS = 2.0
-_WRITING = Guard("write the summary")
+_WRITING, _SHOWING = Guard("write the summary"), Guard("write what is shown live")
 
 
 class ReportFiles:
     def __init__(self, recorder: CallRecorder, directory: str) -> None:
         self._recorder = recorder
         self._directory = directory
-        atexit.register(self.write)
+        atexit.register(self.end)
         self._begin()
 
     def _begin(self) -> None:
         self._name = summary.file_name()
         self._lock = threading.Lock()
         self._written = -1
+        self._live = live.LiveFile(self._recorder, self._directory, self._name) if live.asked(self._directory) else None
         threading.Thread(target=self._keep_writing, name="otel-embed-report", daemon=True).start()
 
     def start_anew(self) -> None:
@@ -44,12 +47,26 @@ class ReportFiles:
     def _write_as_a_worker(self) -> None:
         from multiprocessing.util import Finalize
 
-        Finalize(None, self.write, exitpriority=10)
+        Finalize(None, self.end, exitpriority=10)
 
     def _keep_writing(self) -> None:
         stop = threading.Event()
+        if self._live is not None:
+            self._keep_showing(stop)
         while not stop.wait(_EVERY_SECONDS):
             self.write()
+
+    def _keep_showing(self, stop: threading.Event) -> None:
+        wait, own, written = LEAST, 0.0, time.monotonic()
+        pace = Pace(written)
+        while not stop.wait(wait):
+            began, now = time.thread_time(), time.monotonic()
+            self._show()
+            own += time.thread_time() - began
+            wait = pace.wait(own, time.process_time(), now)
+            if now - written >= _EVERY_SECONDS:
+                written = now
+                self.write()
 
     def write(self) -> None:
         """Write the file if calls were made since it was last written, or if there is none yet."""
@@ -62,3 +79,13 @@ class ReportFiles:
             if calls != self._written:
                 summary.write(self._recorder, self._directory, self._name)
                 self._written = calls
+
+    def end(self) -> None:
+        """Write what there is not yet in the files."""
+        self.write()
+        self._show()
+
+    def _show(self) -> None:
+        if self._live is not None and os.path.isdir(self._directory):
+            with _SHOWING, self._lock:
+                self._live.write()

@@ -35,7 +35,7 @@ from otel_embed.report.quality_report import QualityReport
 from otel_embed.report.run_recorder import RunRecorder
 from otel_embed.report.slowest import Slowest
 from otel_embed.report.spans import SpanReport
-from otel_embed.report.totals import Totals
+from otel_embed.report.totals import PICODOLLARS, Totals
 from otel_embed.report.track import TRACKED, tracked
 from otel_embed.report.work_totals import WorkTotals
 from otel_embed.runs import Runs
@@ -172,6 +172,11 @@ class CallRecorder:
         for record, covered, span in reversed(counted):
             with _FREEZING:
                 self._metrics.record(record, covered, exemplars.of(record, span))
+
+    def budget_left(self) -> float | None:
+        """Dollars left of the budget that has least; None where there is none."""
+        left = [standing.remaining for standing in self.budget.standings()]
+        return min(left) / PICODOLLARS if left else None
 
     def start_anew(self) -> None:
         """In a forked child: what the parent did is the parent's to report."""

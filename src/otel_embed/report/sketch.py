@@ -77,6 +77,23 @@ class Sketch:
         for index in sorted(self._counts):
             yield min(max(_middle(index), self.min), self.max), self._counts[index]
 
+    def counts(self) -> dict[str, int]:
+        """How many values each bucket holds, by the bucket's number."""
+        return {str(index): count for index, count in self._counts.items()}
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int]) -> Sketch:
+        """A sketch of which only the counts are known: sum, minimum and maximum are those of the buckets' middles."""
+        sketch = cls()
+        for index, count in counts.items():
+            if count > 0 and abs(int(index)) <= _FURTHEST_BUCKET:
+                sketch._counts[int(index)] = count
+        if sketch._counts:
+            sketch.count = sum(sketch._counts.values())
+            sketch.min, sketch.max = _middle(min(sketch._counts)), _middle(max(sketch._counts))
+            sketch.sum = sum(_middle(index) * count for index, count in sketch._counts.items())
+        return sketch
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON: ``min`` and ``max`` are null when nothing was counted."""
         counts = {str(index): self._counts[index] for index in sorted(self._counts)}
