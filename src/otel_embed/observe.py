@@ -46,7 +46,7 @@ OPEN_CALL = context.create_key("otel-embed-call")
 OPEN_CALLS: dict[int, OpenCall] = {}
 """Every call that is open in this process, by ``id``. While it is empty, nothing else needs to be looked at."""
 SUPPRESSED = "suppress_instrumentation"  # the key that OpenTelemetry's own instrumentations honour
-_NOTHING_ASKED, _NOTHING_SAID, _NOTHING_PAID = Request(), Reply(), Paid()
+_NOTHING_ASKED, _NOTHING_SAID = Request(), Reply()
 _NOWHERE = Context()
 _BEGINNING, _STOPPING = Guard("begin the report of a call"), Guard("report a call that a budget stopped")
 _PACKED = frozenset({"binary", "ubinary"})
@@ -157,8 +157,8 @@ class OpenCall:
     """The span that records this call, where one does; its context once it has ended."""
     covered = False
     """True when that span belongs to another instrumentation."""
-    paid_below = _NOTHING_PAID
-    """What they took in all, reported or not."""
+    paid_tokens = paid_picodollars = unpaid = 0
+    """What they took in all, reported or not, and how many there are whose cost is not known."""
     tokens_below: int | None = 0
     """What providers billed for the calls inside this one; None once one of them did not say."""
     leaf: tuple[str, str | None] | None = None
@@ -332,10 +332,16 @@ class OpenCall:
             if usage is not None and usage.source == "reported":
                 tokens = usage.tokens
             self.leaf = (record.provider, record.model)
-            self.paid_below = self.paid_below.plus(_paid(record))
+            if record.cost is not None:
+                self.paid_picodollars += round(record.cost.usd * 1e12)
+            elif record.unpriced:
+                self.unpaid += 1
+            self.paid_tokens += 0 if usage is None else usage.tokens
         else:
             tokens, self.leaf = call.tokens_below, call.leaf or self.leaf
-            self.paid_below = self.paid_below.plus(call.paid_below)
+            self.paid_tokens += call.paid_tokens
+            self.paid_picodollars += call.paid_picodollars
+            self.unpaid += call.unpaid
         self.tokens_below = None if tokens is None or self.tokens_below is None else self.tokens_below + tokens
 
     def record(self) -> EmbeddingCall:
@@ -377,7 +383,7 @@ class OpenCall:
             end - start,
             partition(start, end, lanes, exchanges),
             again,
-            None if lookup is None else site.recorder.save(self, lookup)._replace(paid=self.paid_below),
+            None if lookup is None else self._saved(lookup),
             self.failure,
             None if last is None else last.request_bytes,
             read(self.headers, reply.server_seconds),
@@ -385,15 +391,13 @@ class OpenCall:
         )
         return _embedding_call(fields)
 
+    def _saved(self, lookup: Lookup) -> CacheOutcome:
+        paid = Paid(self.paid_tokens, self.paid_picodollars, self.unpaid)
+        return self.site.recorder.save(self, lookup)._replace(paid=paid)
+
     def _has_media(self) -> bool:
         """Whether something else than tokens may be billed."""
         return bool(self.reply.media or (self.request.media and self.failure is None and not self.delegated))
-
-
-def _paid(record: EmbeddingCall) -> Paid:
-    usage, cost = record.usage, record.cost
-    picodollars = 0 if cost is None else round(cost.usd * 1e12)
-    return Paid(0 if usage is None else usage.tokens, picodollars, int(record.unpriced))
 
 
 def _dimensions(request: Request, reply: Reply) -> int | None:

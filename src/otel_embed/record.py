@@ -185,9 +185,6 @@ class Paid(NamedTuple):
     unpriced: int = 0
     """How many calls there are whose cost is not known."""
 
-    def plus(self, other: Paid) -> Paid:
-        return Paid(*[mine + theirs for mine, theirs in zip(self, other)])
-
 
 class CacheOutcome(NamedTuple):
     """What a cache in front of a model knew: inputs, not lookups."""
