@@ -598,6 +598,17 @@ class TestSettings:
         assert by_text["OTEL_EMBED_PRICE is no setting of otel-embed"] == "Did you mean OTEL_EMBED_PRICES?"
         assert by_text["OTEL_EMBED_DISABLED_PROVIDERS: otel-embed knows no 'opena'"].startswith("Did you mean openai?")
 
+    def test_the_budgets_in_force_are_named_and_what_is_wrong_with_them_is_said(
+        self, doctor: Doctor, tmp_path: Path
+    ) -> None:
+        rows = '[[budget]]\nperiod = "day"\nusd = 1\nmodel = "m"\n[[budget]]\nusd = 1\n'
+        (tmp_path / "budgets.toml").write_text(rows)
+        found = doctor("--offline", OTEL_EMBED_BUDGETS="budgets.toml", OTEL_EMBED_DAILY_BUDGET_USD="5",
+                       OTEL_EMBED_BUDGET_TIMEZONE="Mars/Olympus")  # fmt: skip
+        assert "2 budgets in force, each process counts its own: daily, m day" in found.said("Settings", "ok")
+        wrong, zone = found.said("Settings", "warning")
+        assert "row 2: period is missing" in wrong and "'Mars/Olympus' is not valid" in zone
+
     def test_the_price_file_is_read(self, doctor: Doctor, tmp_path: Path) -> None:
         row = '[[price]]\nprovider = "openai"\nmodel = "{}"\nusd_per_million_tokens = {}\n'
         (tmp_path / "prices.toml").write_text(row.format("mine", 0.1) + row.format("theirs", 99))

@@ -49,7 +49,7 @@ from otel_embed.frameworks import (
     langchain_stores,
     llama_index,
 )
-from otel_embed.pricing import bill, chat, prices, tokens
+from otel_embed.pricing import bill, chat, prices, recorded, tokens
 from otel_embed.providers import openai as provider
 from otel_embed.report import (
     attribution,
@@ -82,7 +82,7 @@ MODULES = [endpoints, exchange, failure, headers, observe, stages, threads, time
            provider, budget, coexist, exemplars, limits, log, metrics, pending, recorder, slowest, spans, totals, track,
            body, httpx, answers, runs, langchain_handler, langchain_runs, chat, chat_sums, chat_totals, dimensions,
            run_recorder, run_spans, seen, operations, report_of_operations, langchain_stores, llama_index,
-           haystack, work_totals, attribution, budget_sums, accounts, alerts, periods, rules]  # fmt: skip
+           haystack, work_totals, attribution, budget_sums, accounts, alerts, periods, rules, recorded]  # fmt: skip
 MODEL = "text-embedding-3-small"
 ODD = {"openai-processing-ms": "4.5"}
 def functions_of(module: ModuleType, prefix: str) -> list[tuple[str, FunctionType]]:
@@ -111,7 +111,7 @@ ELSEWHERE = {
     "runs when otel_embed is switched on": {
         "_component", "_provider", "CallRecorder.__init__", "CallRecorder.configure", "CallSite.__init__",
         "StageSite.__init__", "LookupSite.__init__", "OperationSite.__init__", "OperationReport.__init__", "embedders",
-        "llama_index._one", "llama_index._many", "llama_index._call", "_ingestion", "_classes", "Budget.__init__", "Budget.configure", "CallRecorder._watch", "Budget.blocks", "Budget._watch", "budget._store", "Accounts.__init__",
+        "llama_index._one", "llama_index._many", "llama_index._call", "_ingestion", "_classes", "RecordedTokens.__init__", "Budget.__init__", "Budget.configure", "CallRecorder._watch", "Budget.blocks", "Budget._watch", "budget._store", "Accounts.__init__",
         "Account.__init__", "Account._begin", "Alerts.__init__", "Alerts.clear", "Calendar.__init__", "Calendar.named",
         "rules.rules", "rules._from_file", "rules._rule", "rules._choice", "rules._picodollars", "Rule.keys",
         "Slowest.__init__", "Slowest.clear", "Totals.__init__",

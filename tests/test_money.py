@@ -21,6 +21,7 @@ from fakes.openai_server import OpenAIServer
 from otel_embed.cli import report_html, report_text
 from otel_embed.cli.document import load, merge
 from otel_embed.cli.report_json import to_dict
+from otel_embed.demo.vectors import tokenize
 
 SMALL, LARGE = "text-embedding-3-small", "text-embedding-3-large"
 PICODOLLARS = {SMALL: 20_000, LARGE: 130_000}
@@ -46,6 +47,8 @@ class Bill:
     def __init__(self, server: OpenAIServer) -> None:
         self._server = server
         self.tokens: Counter[tuple[str, str]] = Counter()
+        self.saved: Counter[tuple[str, str]] = Counter()
+        """What would have been billed for what the cache knew."""
         self._before = self._now()
 
     def _now(self) -> dict[str, int]:
@@ -77,6 +80,7 @@ def embed(server: OpenAIServer, model: str) -> tuple[OpenAIEmbeddings, CacheBack
 
 def work(server: OpenAIServer, bill: Bill) -> None:
     embedders = {model: embed(server, model) for model in MODELS}
+    known: set[tuple[str, str]] = set()
     with openai.OpenAI(base_url=server.url, api_key="x", max_retries=2) as client:
         for number in range(CALLS):
             tenant, model = TENANTS[number % 3], MODELS[number // 3 % 2]
@@ -91,7 +95,10 @@ def work(server: OpenAIServer, bill: Bill) -> None:
                 elif number % 4 == 1:
                     plain.embed_query(texts[0])
                 else:
-                    cached.embed_documents(texts)
+                    text = texts[number % 4 - 2]
+                    cached.embed_documents([text])
+                    bill.saved[tenant, model] += len(tokenize(text)) if (model, text) in known else 0
+                    known.add((model, text))
             finally:
                 context.detach(token)
             bill.charge(tenant)
@@ -111,6 +118,13 @@ def test_cost_savings_and_budgets_are_exact(telemetry: Telemetry, server: OpenAI
         for model in MODELS:
             cost = telemetry.total("otel_embed.cost", tenant=tenant, gen_ai__request__model=model)
             assert round(cost * 1e12) == bill.picodollars(tenant, model)
+        saved = {model: bill.saved[tenant, model] for model in MODELS}
+        assert (each.saved_tokens, each.saved_picodollars) == (sum(saved.values()), dollars(saved)), tenant
+    for model, money in summary.cached_models.items():
+        paid, saved = bill.picodollars(model=model), sum(bill.saved[tenant, model] for tenant in TENANTS)
+        assert (round(money.paid_usd * 1e12), round(money.saved_usd * 1e12)) == (paid, saved * PICODOLLARS[model])
+    (store,) = summary.caches.values()
+    assert store.saved_tokens == summary.saved_tokens == sum(bill.saved.values()) > 0
     assert list(summary.attributed) == ["tenant"] and set(summary.attributed["tenant"]) == set(TENANTS)
     spent = {(row["budget"], row["value"]): round(row["spent_usd"] * 1e12) for row in summary.document["budgets"]}
     assert spent == {
@@ -120,6 +134,10 @@ def test_cost_savings_and_budgets_are_exact(telemetry: Telemetry, server: OpenAI
     }
     daily = telemetry.total("otel_embed.budget.spent", otel_embed__budget__name="daily")
     assert round(daily * 1e12) == bill.picodollars()
+
+
+def dollars(tokens: dict[str, int]) -> int:
+    return sum(number * PICODOLLARS[model] for model, number in tokens.items())
 
 
 def test_the_reports_have_it(telemetry: Telemetry, server: OpenAIServer, tmp_path: Path) -> None:
@@ -132,7 +150,7 @@ def test_the_reports_have_it(telemetry: Telemetry, server: OpenAIServer, tmp_pat
     shown = StringIO()
     report_text.write(summary, shown)
     page, document = report_html.page(summary), to_dict(summary)
-    for title in ("Budgets", "Cost by attribute"):
+    for title in ("Budgets", "Cost by attribute", "With and without cache"):
         assert title in shown.getvalue() and title in page
     path.write_text(json.dumps(document))
     assert to_dict(merge([load(path)])) == document

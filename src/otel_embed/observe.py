@@ -34,6 +34,7 @@ from otel_embed.record import (
     EmbeddingCall,
     Failure,
     LocalWork,
+    Paid,
     Reply,
     Request,
     Usage,
@@ -156,6 +157,8 @@ class OpenCall:
     """The span that records this call, where one does; its context once it has ended."""
     covered = False
     """True when that span belongs to another instrumentation."""
+    paid_tokens = paid_picodollars = unpaid = 0
+    """What they took in all, reported or not, and how many there are whose cost is not known."""
     tokens_below: int | None = 0
     """What providers billed for the calls inside this one; None once one of them did not say."""
     leaf: tuple[str, str | None] | None = None
@@ -329,8 +332,16 @@ class OpenCall:
             if usage is not None and usage.source == "reported":
                 tokens = usage.tokens
             self.leaf = (record.provider, record.model)
+            if record.cost is not None:
+                self.paid_picodollars += round(record.cost.usd * 1e12)
+            elif record.unpriced:
+                self.unpaid += 1
+            self.paid_tokens += 0 if usage is None else usage.tokens
         else:
             tokens, self.leaf = call.tokens_below, call.leaf or self.leaf
+            self.paid_tokens += call.paid_tokens
+            self.paid_picodollars += call.paid_picodollars
+            self.unpaid += call.unpaid
         self.tokens_below = None if tokens is None or self.tokens_below is None else self.tokens_below + tokens
 
     def record(self) -> EmbeddingCall:
@@ -372,13 +383,17 @@ class OpenCall:
             end - start,
             partition(start, end, lanes, exchanges),
             again,
-            None if lookup is None else site.recorder.save(self, lookup),
+            None if lookup is None else self._saved(lookup),
             self.failure,
             None if last is None else last.request_bytes,
             read(self.headers, reply.server_seconds),
             self.work,
         )
         return _embedding_call(fields)
+
+    def _saved(self, lookup: Lookup) -> CacheOutcome:
+        paid = Paid(self.paid_tokens, self.paid_picodollars, self.unpaid)
+        return self.site.recorder.save(self, lookup)._replace(paid=paid)
 
     def _has_media(self) -> bool:
         """Whether something else than tokens may be billed."""

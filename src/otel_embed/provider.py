@@ -89,9 +89,13 @@ class Lookup(NamedTuple):
     misses: int
     hit_characters: int
     miss_characters: int
+    hit_texts: tuple[tuple[int, int], ...] = ()
+    """The hash and the length of each text, where they are at hand."""
+    miss_texts: tuple[tuple[int, int], ...] = ()
 
     def __add__(self, other: Lookup) -> Lookup:  # type: ignore[override]
-        return Lookup(self.store, *[mine + theirs for mine, theirs in zip(self[1:], other[1:])])
+        added: list[Any] = [mine + theirs for mine, theirs in zip(self[1:], other[1:])]  # type: ignore[operator]
+        return Lookup(self.store, *added)
 
 
 class Timed(NamedTuple):

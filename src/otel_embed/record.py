@@ -176,6 +176,16 @@ class ModelLoad(NamedTuple):
     """The qualified name of the exception that it failed with."""
 
 
+class Paid(NamedTuple):
+    """What calls took in all."""
+
+    tokens: int = 0
+    picodollars: int = 0
+    """1e-12 USD."""
+    unpriced: int = 0
+    """How many calls there are whose cost is not known."""
+
+
 class CacheOutcome(NamedTuple):
     """What a cache in front of a model knew: inputs, not lookups."""
 
@@ -184,6 +194,8 @@ class CacheOutcome(NamedTuple):
     misses: int
     saved: Usage | None = None
     saved_cost: Cost | None = None
+    paid: Paid = Paid()
+    """What the calls that this one made took, which embedded what the cache did not know."""
 
 
 class StageTiming(NamedTuple):

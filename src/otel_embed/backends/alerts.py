@@ -223,7 +223,7 @@ def _spent(seconds: float) -> str:
 
 
 def _budget(threshold: Threshold) -> Iterator[Alert]:
-    by = (JOB, "instance", names.PERIOD)
+    by = (JOB, "instance", names.BUDGET, names.PERIOD)
     spent, limit = (_PROM.now("max", signal, by) for signal in (signals.BUDGET_SPENT, signals.BUDGET_LIMIT))
     yield _alert(
         threshold,

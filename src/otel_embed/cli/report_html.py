@@ -14,7 +14,7 @@ from otel_embed.cli.figures import Figures, figures
 from otel_embed.cli.html_plots import LogScale, axis, histogram, linear_axis, waterfall_bar
 from otel_embed.cli.html_style import STYLE
 from otel_embed.cli.markup import Html, el, join
-from otel_embed.cli.money_rows import AttributedTotals, BudgetTotals
+from otel_embed.cli.money_tables import money_tables
 from otel_embed.cli.palette import look
 from otel_embed.cli.rows import QUANTILES, CacheTotals, Timed, in_order
 from otel_embed.cli.targets import Target, judge
@@ -64,11 +64,9 @@ def _sections(summary: Summary, total: Figures) -> Iterator[Html]:
     yield _section("Where the time goes", "mean call", *(_stages(row) for row in summary.timed))
     yield _section("Slowest calls", "", *_waterfall(summary))
     yield _section("Cost", "", *_cost(summary, total))
-    yield _section("Budgets", "", *_budgets(summary))
-    yield _section("Cost by attribute", "", *_attributed(summary))
     if total.cache:
         yield _section("Cache", wording.saved(total.cache), *_caches(summary))
-    for each in work_tables(summary):
+    for each in (*money_tables(summary), *work_tables(summary)):
         rows = [[_titled(title), *cells] for title, cells in each.rows]
         yield _section(each.title, each.note, _table(["", *each.headers], rows))
     yield _section("Errors and retries", "", *_troubles(summary))
@@ -183,18 +181,6 @@ def _cost(summary: Summary, total: Figures) -> Iterator[Html]:
         yield el("p", unpriced, class_="warning")
 
 
-def _budgets(summary: Summary) -> Iterator[Html]:
-    if summary.budgets:
-        rows = [[_name(row), *wording.budget(row), _meter(min(1.0, row.share or 0.0))] for row in summary.budgets]
-        yield _table(["", "period", "spent", "of", "", "projected", ""], rows)
-
-
-def _attributed(summary: Summary) -> Iterator[Html]:
-    if summary.attribution:
-        rows = [[_name(row), *wording.attributed(row)] for row in summary.attribution]
-        yield _table(["", "calls", "texts", "tokens", "saved", "cost"], rows)
-
-
 def _caches(summary: Summary) -> Iterator[Html]:
     rows = []
     for row in summary.caches:
@@ -210,7 +196,7 @@ def _troubles(summary: Summary) -> Iterator[Html]:
             yield el("p", _name(row), el("span", f": {' · '.join(said)}"))
 
 
-def _name(row: Timed | CacheTotals | ChatTotals | AnswerCacheTotals | RunTotals | AttributedTotals | BudgetTotals) -> Html:
+def _name(row: Timed | CacheTotals | ChatTotals | AnswerCacheTotals | RunTotals) -> Html:
     return _titled(row.name)
 
 

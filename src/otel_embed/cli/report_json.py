@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from otel_embed.cli.cache_figures import cached_models, money_to_dict, row_to_dict, whole
 from otel_embed.cli.chat_figures import chat_figures, judge_chat
 from otel_embed.cli.chat_rows import ChatTotals, ranked
 from otel_embed.cli.document import SCHEMA, Summary
@@ -25,11 +26,14 @@ def to_dict(summary: Summary) -> dict[str, Any]:
         "started": min(started, default=None),
         "ended": max(ended, default=None),
         "elapsed_seconds": summary.elapsed_seconds,
-        "totals": _totals(total),
+        "totals": _totals(total) | {"with_and_without_cache": money_to_dict(whole(summary))},
         "targets": [target._asdict() for target in [*judge(total), *judge_chat(chat_figures(summary))]],
         "providers": [row.to_dict() | {"error_rate": row.error_rate, "padding": row.padding} for row in summary.providers],
         "components": [row.to_dict() | {"error_rate": row.error_rate} for row in summary.components],
-        "caches": [row.to_dict() | {"hit_rate": row.hit_rate} for row in summary.caches],
+        "caches": [row_to_dict(row) for row in summary.caches],
+        "cached_models": [
+            {"model": model} | money_to_dict(money) for model, money in cached_models(summary).items()
+        ],
         "chat": [_chat(row) for row in summary.chats],
         "answer_caches": [row.to_dict() | {"hit_rate": row.hit_rate} for row in summary.answer_caches],
         "runs": [row.to_dict() for row in ranked(summary.runs, [])],

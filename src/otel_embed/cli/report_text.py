@@ -15,6 +15,7 @@ from otel_embed.cli.chat_figures import chat_figures, judge_chat
 from otel_embed.cli.chat_rows import ranked
 from otel_embed.cli.document import SlowCall, Summary
 from otel_embed.cli.figures import Figures, figures
+from otel_embed.cli.money_tables import money_tables
 from otel_embed.cli.rows import Timed, in_order
 from otel_embed.cli.targets import Target, judge
 from otel_embed.cli.terminal import console, printable, put
@@ -27,7 +28,7 @@ WIDEST, NARROWEST = 100, 60
 SLOWEST = 5
 TILES = (11, 15, 18, 17, 17)
 PROVIDER_BARS, COMPONENT_BARS = 2, 1
-COMPONENTS, TARGETS_A_LINE, ATTRIBUTED = 12, 4, 20
+COMPONENTS, TARGETS_A_LINE, MONEY = 12, 4, 20
 MARKS = {"good": ("✓", "green"), "fair": ("~", "yellow"), "bad": ("✗", "red"), "unjudged": ("·", "dim")}
 
 
@@ -65,11 +66,9 @@ def _sections(summary: Summary, paper: Paper) -> Iterator[Text]:
     yield from _section("Where the time goes", "mean call", _stages(summary, paper), paper)
     yield from _section("Slowest calls", "", _slowest(summary.slowest[:SLOWEST], paper), paper)
     yield from _section("Cost", "", _cost(summary, total, paper), paper)
-    yield from _section("Budgets", _counted_by(summary), _budgets(summary, paper), paper)
-    yield from _section("Cost by attribute", "", _attributed(summary, paper), paper)
     if total.cache:
         yield from _section("Cache", wording.saved(total.cache), _caches(summary, paper), paper)
-    for each in work_tables(summary):
+    for each in (*money_tables(summary, MONEY), *work_tables(summary)):
         yield from _section(each.title, each.note, table(each.headers, each.rows, paper.width), paper)
     yield from _section("Errors and retries", "", _troubles(summary, paper), paper)
     if dropped := wording.dropped(summary):
@@ -180,22 +179,6 @@ def _cost(summary: Summary, total: Figures, paper: Paper) -> Iterator[Text]:
         yield from table(["texts", "tokens", "", "cost"], rows, paper.width)
     if unpriced := wording.unpriced(total):
         yield Text(unpriced, style="yellow")
-
-
-def _counted_by(summary: Summary) -> str:
-    return "" if any(row.scope == "shared" for row in summary.budgets) else "what this run spent"
-
-
-def _budgets(summary: Summary, paper: Paper) -> list[Text]:
-    rows = [(row.name, wording.budget(row)) for row in summary.budgets[:ATTRIBUTED]]
-    return table(["period", "spent", "of", "", "projected"], rows, paper.width) if rows else []
-
-
-def _attributed(summary: Summary, paper: Paper) -> list[Text]:
-    rows = [(row.name, wording.attributed(row)) for row in summary.attribution[:ATTRIBUTED]]
-    shown = table(["calls", "texts", "tokens", "saved", "cost"], rows, paper.width) if rows else []
-    more = len(summary.attribution) - ATTRIBUTED
-    return [*shown, Text(f"and {count(more)} more, in --json and --html", style="dim")] if more > 0 else shown
 
 
 def _caches(summary: Summary, paper: Paper) -> list[Text]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_type_hints
 from otel_embed.cli.fields import DocumentError, Fields
 from otel_embed.cli.intervals import quantile
 from otel_embed.record import STAGES
+from otel_embed.report.cache_worth import Money, Time
 from otel_embed.report.sketch import Sketch
 
 R = TypeVar("R", bound="Row")
@@ -111,10 +112,27 @@ class CacheTotals(Row):
     saved_tokens: int
     saved_usd: float | None
     """None where the model's price is not known."""
+    paid_tokens: int
+    paid_usd: float | None
+    """For what the cache did not know, as far as it was seen behind it."""
+    lookup_seconds: float
+    write_seconds: float
+    embed_seconds: float
+    embedded: int
 
     @property
     def name(self) -> str:
         return f"{self.component} {self.store}"
+
+    @property
+    def money(self) -> Money:
+        return Money(self.paid_usd, self.saved_usd or 0.0)
+
+    @property
+    def time(self) -> Time:
+        return Time(
+            self.hits, self.misses, self.lookup_seconds, self.write_seconds, self.embed_seconds, self.embedded
+        )
 
     @property
     def hit_rate(self) -> float | None:

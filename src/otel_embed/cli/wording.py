@@ -10,7 +10,6 @@ from otel_embed.cli.chat_figures import ChatFigures
 from otel_embed.cli.chat_rows import AnswerCacheTotals, ChatTotals, RunTotals
 from otel_embed.cli.document import SlowCall, Summary
 from otel_embed.cli.figures import CacheFigures, Figures
-from otel_embed.cli.money_rows import AttributedTotals, BudgetTotals
 from otel_embed.cli.rows import QUANTILES, CacheTotals, ProviderTotals, Timed
 from otel_embed.cli.units import (
     count,
@@ -70,19 +69,6 @@ def chat(row: ChatTotals) -> list[str]:
 def answer_cache(row: AnswerCacheTotals) -> list[str]:
     said = [count(row.hits), count(row.misses), percent(row.hit_rate), count(row.saved_tokens)]
     return [*said, "price unknown" if row.saved_usd is None else dollars(row.saved_usd)]
-
-
-def attributed(row: AttributedTotals) -> list[str]:
-    """Calls, texts, tokens of embedding and chat calls together, cost, and what caches saved."""
-    calls, used = row.calls + row.chat_calls, row.tokens + row.input_tokens + row.output_tokens
-    spared = dollars(row.saved_usd) if row.saved_usd else "–"
-    return [count(calls), count(row.inputs), count(used), spared, cost(row.cost_usd, row.unpriced_calls)]
-
-
-def budget(row: BudgetTotals) -> list[str]:
-    """The period, what is spent of how much, the share, and what it will be by the end of the period."""
-    projected = "–" if row.projected_usd is None else dollars(row.projected_usd)
-    return [row.period_key, dollars(row.spent_usd), dollars(row.limit_usd), percent(row.share), projected]
 
 
 def component(row: RunTotals) -> list[str]:

@@ -78,13 +78,12 @@ def _lookup(call: Arguments, values: Any, embedder: Any) -> Lookup | None:
         embedder, "query_embedding_store", None
     ):
         return None
-    hits = misses = hit_characters = miss_characters = 0
+    hits: list[tuple[int, int]] = []
+    misses: list[tuple[int, int]] = []
     for text, value in zip(call.get("keys", 0), values):
-        if value is None:
-            misses, miss_characters = misses + 1, miss_characters + len(text)
-        else:
-            hits, hit_characters = hits + 1, hit_characters + len(text)
-    return Lookup(_store_name(store), hits, misses, hit_characters, miss_characters)
+        (misses if value is None else hits).append((hash(text), len(text)))
+    known, unknown = (sum(length for _, length in texts) for texts in (hits, misses))
+    return Lookup(_store_name(store), len(hits), len(misses), known, unknown, tuple(hits), tuple(misses))
 
 
 def _store_name(store: Any) -> str:

@@ -10,6 +10,7 @@ from otel_embed.config import Config
 from otel_embed.observe import OpenCall
 from otel_embed.pricing.chat import ChatPrices
 from otel_embed.pricing.prices import Price, Prices
+from otel_embed.pricing.recorded import RecordedTokens
 from otel_embed.pricing.tokens import Calibration, TokenCounter
 from otel_embed.provider import Lookup
 from otel_embed.record import CacheOutcome, Cost, CostSource, Media, Reply, Request, Unit, Usage
@@ -33,6 +34,7 @@ class Pricing:
         self._counter = counter
         self._priced: dict[_Biller, Price] = {}
         self._calibration = Calibration()
+        self._recorded = RecordedTokens()
         self._billers: dict[str | None, tuple[str, str | None]] = {}
         self._billed_by: dict[tuple[str, str | None], tuple[str, str | None]] = {}
 
@@ -110,15 +112,22 @@ class Pricing:
         model = call.request.model
         if call.tokens_below and lookup.miss_characters:
             self._calibration.learn(model or "", call.tokens_below, lookup.miss_characters)
+            self._recorded.learn(model or "", call.tokens_below, lookup.miss_texts)
         provider, billed_model = self._biller(call)
         if not lookup.hit_characters:  # no hits, or hits of what is no text
             return CacheOutcome(lookup.store, lookup.hits, lookup.misses)
-        tokens = self._calibration.estimate(model or "", lookup.hit_characters)
-        if tokens is None:
-            tokens = ceil(lookup.hit_characters / _CHARACTERS_PER_TOKEN)
+        usage = self._would_be(model or "", lookup)
         price = self._prices.find(provider, billed_model, model)
-        cost = None if price is None or price.unit != "tokens" else _cost(price, tokens)
-        return CacheOutcome(lookup.store, lookup.hits, lookup.misses, Usage(tokens, "estimated"), cost)
+        cost = None if price is None or price.unit != "tokens" else _cost(price, usage.tokens)
+        return CacheOutcome(lookup.store, lookup.hits, lookup.misses, usage, cost)
+
+    def _would_be(self, model: str, lookup: Lookup) -> Usage:
+        """The tokens of what a cache knew: as they were billed when it learned it, and else by its length."""
+        known, unknown = self._recorded.of(model, lookup.hit_texts) if lookup.hit_texts else (0, lookup.hit_characters)
+        if not unknown:
+            return Usage(known, "reported")
+        tokens = self._calibration.estimate(model, unknown)
+        return Usage(known + (ceil(unknown / _CHARACTERS_PER_TOKEN) if tokens is None else tokens), "estimated")
 
     def _biller(self, call: OpenCall) -> tuple[str, str | None]:
         """Who bills the misses of this cache: as seen in this call, else in an earlier one, else by its class, else who

@@ -17,6 +17,7 @@ from otel_embed.gauges import stores
 from otel_embed.record import EmbeddingCall
 from otel_embed.report import attribution_rows, budget_rows, chat_rows
 from otel_embed.report.attribution_rows import Attributed, attributed
+from otel_embed.report.cache_worth import CacheWorth, Money, by_model, by_store
 from otel_embed.report.recorder import CallRecorder
 from otel_embed.report.sketch import Sketch
 from otel_embed.report.totals import PICODOLLARS, Series
@@ -51,9 +52,18 @@ class Summary:
     unpriced_chat_calls: int
     answer_cache_hits: int
     answer_cache_misses: int
+    caches: dict[str, CacheWorth]
+    """By store: what was paid behind it, what it saved, and the time that it took and saved."""
+    cached_models: dict[str, Money]
+    """By model, of those that a cache answered for."""
     attributed: dict[str, dict[str, Attributed]]
     """By attribute and value, as ``attributed["tenant"]["acme"].cost_usd``."""
     document: dict[str, Any]
+
+    @property
+    def cache_money(self) -> Money:
+        """Of embedding calls in all: what they cost, and what caches saved of what they would have."""
+        return Money(self.cost_usd, self.saved_usd)
 
 
 def summarize(recorder: CallRecorder) -> Summary:
@@ -83,6 +93,8 @@ def summarize(recorder: CallRecorder) -> Summary:
         unpriced_chat_calls=sum(each.unpriced_calls for each in chats),
         answer_cache_hits=sum(cache.hits for cache in answers),
         answer_cache_misses=sum(cache.misses for cache in answers),
+        caches=by_store(series),
+        cached_models=by_model(series, chats),
         attributed=found,
         document=_document(recorder, series, found),
     )
@@ -194,6 +206,12 @@ def _caches(series: list[Series]) -> list[dict[str, Any]]:
             "saved_usd": cache.saved_picodollars / PICODOLLARS
             if cache.saved_picodollars or not cache.unpriced
             else None,
+            "paid_tokens": cache.paid_tokens,
+            "paid_usd": cache.paid_picodollars / PICODOLLARS if cache.paid_picodollars or not cache.unpaid else None,
+            "lookup_seconds": cache.lookup_ns / 1e9,
+            "write_seconds": cache.write_ns / 1e9,
+            "embed_seconds": cache.embed_ns / 1e9,
+            "embedded": cache.embedded,
         }
         for each in series
         for store, cache in each.caches.items()

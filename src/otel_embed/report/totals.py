@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from otel_embed.record import Attribution, Component, EmbeddingCall, LocalWork, Server
+from otel_embed.record import Attribution, CacheOutcome, Component, EmbeddingCall, LocalWork, Server
 from otel_embed.report.sketch import Sketch
 
 PICODOLLARS = 10**12
@@ -56,10 +56,25 @@ Identity = tuple[str, "Component | None", "str | None", "str | None", "Server | 
 
 
 class CacheTotals:
-    __slots__ = ("hits", "misses", "saved_picodollars", "saved_tokens", "unpriced")
+    __slots__ = (
+        "embed_ns",
+        "embedded",
+        "hits",
+        "lookup_ns",
+        "misses",
+        "paid_picodollars",
+        "paid_tokens",
+        "saved_picodollars",
+        "saved_tokens",
+        "unpaid",
+        "unpriced",
+        "write_ns",
+    )
 
     def __init__(self) -> None:
         self.hits = self.misses = self.saved_tokens = self.saved_picodollars = self.unpriced = 0
+        self.paid_tokens = self.paid_picodollars = self.unpaid = 0
+        self.lookup_ns = self.write_ns = self.embed_ns = self.embedded = 0
 
 
 class Series:
@@ -209,3 +224,34 @@ def _add_cache(series: Series, call: EmbeddingCall) -> None:
         totals.saved_picodollars += round(call.cache.saved_cost.usd * PICODOLLARS)
     elif call.cache.hits:
         totals.unpriced += 1
+    _add_paid(totals, call, call.cache)
+    _add_times(totals, call, call.cache)
+
+
+def _add_paid(totals: CacheTotals, call: EmbeddingCall, cache: CacheOutcome) -> None:
+    """What was not known: embedded by this call itself, or by those that it made."""
+    if call.is_leaf:
+        totals.paid_tokens += call.usage.tokens if call.usage is not None else 0
+        totals.paid_picodollars += round(call.cost.usd * PICODOLLARS) if call.cost is not None else 0
+        totals.unpaid += call.unpriced
+    else:
+        totals.paid_tokens += cache.paid.tokens
+        totals.paid_picodollars += cache.paid.picodollars
+        totals.unpaid += cache.paid.unpriced
+
+
+def _add_times(totals: CacheTotals, call: EmbeddingCall, cache: CacheOutcome) -> None:
+    lookup = write = below = 0
+    for stage, start, end, own in call.stages:
+        if not own:
+            below += end - start
+        elif stage == "cache_lookup":
+            lookup += end - start
+        elif stage == "cache_write":
+            write += end - start
+    totals.lookup_ns += lookup
+    totals.write_ns += write
+    embedding = call.duration_ns - lookup - write if call.is_leaf else below
+    if cache.misses and embedding and call.failure is None:
+        totals.embed_ns += embedding
+        totals.embedded += cache.misses

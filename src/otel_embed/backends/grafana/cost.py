@@ -11,7 +11,7 @@ from otel_embed.thresholds import Thresholds
 
 def board(thresholds: Thresholds) -> Board:
     cost, tokens, inputs, saved = signals.COST, signals.TOKENS, signals.INPUTS, signals.SAVED_COST
-    process = ("job", "instance", names.PERIOD)
+    process = ("job", "instance", names.BUDGET)
     panels = [
         stat("Spent", "currencyUSD", total(cost), "What models cost, where the price is known.", cost),
         stat("A day at this pace", "currencyUSD", f"{total(cost)} / {ALL.seconds} * 86400",
@@ -31,9 +31,16 @@ def board(thresholds: Thresholds) -> Board:
         graph("Saved an hour", "currencyUSD", rate(saved, by=(names.CACHE_STORE,), seconds=3600),
               "By the cache's store.", saved, stacked=True),
         graph("Budgets", "currencyUSD", [
-            Line(PROM.now("max", signals.BUDGET_SPENT, process), "spent " + legend("job", names.PERIOD)),
-            Line(PROM.now("max", signals.BUDGET_LIMIT, process), "limit " + legend("job", names.PERIOD)),
-        ], "Of processes that were given one.", signals.BUDGET_SPENT, signals.BUDGET_LIMIT),
+            Line(PROM.now("max", signals.BUDGET_SPENT, process), "spent " + legend("job", names.BUDGET)),
+            Line(PROM.now("max", signals.BUDGET_LIMIT, process), "limit " + legend("job", names.BUDGET)),
+            Line(PROM.now("max", signals.BUDGET_PROJECTED, process), "projected " + legend("job", names.BUDGET)),
+        ], "Of processes that were given one.", signals.BUDGET_SPENT, signals.BUDGET_LIMIT, signals.BUDGET_PROJECTED),
+        graph("Left of budgets", "currencyUSD",
+              Line(PROM.now("min", signals.BUDGET_REMAINING, ("job", names.BUDGET)), legend("job", names.BUDGET)),
+              "Of the process that has least.", signals.BUDGET_REMAINING),
+        table("Marks of budgets that were passed", "short",
+              Line(total(signals.BUDGET_ALERTS, by=("job", names.BUDGET, names.THRESHOLD))),
+              "In percent, with how often.", signals.BUDGET_ALERTS),
         graph("Inputs a second", "short", rate(inputs, by=MODEL), "By provider and model.", inputs),
     ]  # fmt: skip
     return Board("cost", "Cost", "What embedding and chat models cost, and what caches save.", panels)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
+from importlib.util import find_spec
 
 from otel_embed import environment_variables
 from otel_embed.cli.checks.findings import Finding
 from otel_embed.cli.units import plural
 from otel_embed.config import CAPTURE_CONTENT, Config
-from otel_embed.environment_variables import OTEL_EMBED_DISABLED_PROVIDERS, OTEL_EMBED_PRICES, OTEL_EMBED_THRESHOLDS
+from otel_embed.environment_variables import (
+    OTEL_EMBED_BUDGET_REDIS_URL,
+    OTEL_EMBED_DISABLED_PROVIDERS,
+    OTEL_EMBED_PRICES,
+    OTEL_EMBED_THRESHOLDS,
+)
 from otel_embed.gauges import gpu, stores
 from otel_embed.instrumentor import declared
 from otel_embed.pricing.prices import Prices
 from otel_embed.pricing.tokens import MODELS, locate
+from otel_embed.report.budgets.periods import Calendar
+from otel_embed.report.budgets.rules import rules
 from otel_embed.thresholds import Thresholds
 
 _PREFIX = "OTEL_EMBED_"
@@ -27,6 +35,7 @@ def check(config: Config, warnings: list[str], environ: Mapping[str, str]) -> li
     found += _unknown_providers(config.disabled_providers)
     found += _prices(config.prices)
     found += _thresholds(config.thresholds)
+    found += _budgets(config)
     found += _tokens(config)
     if config.capture_content:
         found.append(Finding("note", f"{CAPTURE_CONTENT} is on: spans hold the texts that are embedded"))
@@ -76,6 +85,20 @@ def _thresholds(path: str | None) -> Iterator[Finding]:
     if changed:
         said = f"{OTEL_EMBED_THRESHOLDS}: {plural(len(changed), 'threshold')} of your own in force"
         yield Finding("ok", said, facts={"thresholds": changed})
+
+
+def _budgets(config: Config) -> Iterator[Finding]:
+    warnings: list[str] = []
+    found = rules(config, warnings.append)
+    Calendar.named(config.budget_timezone, warnings.append)
+    yield from (Finding("warning", warning) for warning in warnings)
+    if found:
+        names = [rule.name for rule in found]
+        scope = "each process counts its own" if config.budget_redis_url is None else "shared through Redis"
+        yield Finding("ok", f"{plural(len(found), 'budget')} in force, {scope}: {', '.join(names)}", facts={"budgets": names})
+    if found and config.budget_redis_url is not None and find_spec("redis") is None:
+        said = f"{OTEL_EMBED_BUDGET_REDIS_URL} is set, and the package redis is missing: each process counts its own"
+        yield Finding("warning", said, "pip install 'otel-embed[redis]'")
 
 
 def _tokens(config: Config) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from otel_embed.report.totals import OVERFLOW
 
 MARKS = (50, 80, 100)
 """Percent of a budget, each of which is told once a period."""
-MAX_VALUES, _MAX_KNOWN = 200, 10_000
+MAX_VALUES, _MAX_KNOWN, _NEVER = 200, 10_000, 2**63
 _SETTLED_NS = 300 * 10**9
 """No rate is known before this: a second's spending says nothing of a month's."""
 
@@ -35,11 +35,13 @@ class Account:
     def _begin(self, period: Period, now_ns: int) -> None:
         self.period, self.since_ns = period, max(period.start_ns, min(now_ns, period.end_ns))
         self.known = self.unsent = self.warned = 0
+        self._next = self._at(MARKS[0])
 
     @property
     def spent(self) -> int:
         """What the store last said, and what it has not been told yet."""
-        return self.known + self.unsent + self.sending.get(self.period, (0, 0))[1]
+        spent = self.known + self.unsent
+        return spent + self.sending.get(self.period, (0, 0))[1] if self.sending else spent
 
     def turn(self, period: Period, keeps: bool) -> None:
         """Another period has begun; what is unsent of the last one is kept for the store."""
@@ -49,12 +51,15 @@ class Account:
 
     def passed(self) -> int:
         """The highest mark that was passed since it was last asked; 0 for none."""
-        limit, spent = self.rule.picodollars, self.spent
-        mark = max((mark for mark in MARKS if 100 * spent >= mark * limit), default=0)
-        if mark <= self.warned or not spent:
+        spent = self.spent
+        if spent < self._next or not spent:
             return 0
-        self.warned = mark
-        return mark
+        self.warned = max(mark for mark in MARKS if spent >= self._at(mark))
+        self._next = next((self._at(mark) for mark in MARKS if mark > self.warned), _NEVER)
+        return self.warned
+
+    def _at(self, mark: int) -> int:
+        return -(-mark * self.rule.picodollars // 100)
 
 
 class Standing(NamedTuple):
