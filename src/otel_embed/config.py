@@ -16,6 +16,7 @@ CallLog = Literal["off", "text", "json"]
 Switch = Literal["on", "off"]
 LangChainChat = Literal["auto", "on", "off"]
 BudgetAction = Literal["warn", "block"]
+Alerts = Literal["auto", "on", "off"]
 T = TypeVar("T")
 Warn = Callable[[str], None]
 
@@ -48,6 +49,7 @@ class Config:
     budget_action: BudgetAction = "warn"
     budget_redis_url: str | None = None
     alert_webhook: str | None = None
+    alerts: Alerts = "auto"
     log: CallLog = "off"
     disabled_providers: frozenset[str] = frozenset()
     report_dir: str | None = None
@@ -77,6 +79,7 @@ class Config:
             budget_action=read.choice(env.OTEL_EMBED_BUDGET_ACTION, get_args(BudgetAction), cls.budget_action),
             budget_redis_url=read.text(env.OTEL_EMBED_BUDGET_REDIS_URL),
             alert_webhook=read.address(env.OTEL_EMBED_ALERT_WEBHOOK),
+            alerts=read.choice(env.OTEL_EMBED_ALERTS, get_args(Alerts), cls.alerts),
             log=read.choice(env.OTEL_EMBED_LOG, get_args(CallLog), cls.log),
             disabled_providers=read.names(env.OTEL_EMBED_DISABLED_PROVIDERS),
             report_dir=read.text(env.OTEL_EMBED_REPORT_DIR),

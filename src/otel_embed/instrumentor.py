@@ -68,6 +68,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             if self.recorder is not None:
                 self.recorder.settle()
                 self.recorder.budget.finish()
+                self.recorder.alerts.stop()
 
 
 _recorders: WeakKeyDictionary[MeterProvider, CallRecorder] = WeakKeyDictionary()

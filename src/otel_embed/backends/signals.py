@@ -59,6 +59,7 @@ STORE: Final = Signal(names.STORE_DURATION, "histogram", (*_COMPONENT, names.OPE
 BUDGET_LIMIT: Final = Signal(names.BUDGET_LIMIT, "gauge", (names.PERIOD,))
 BUDGET_SPENT: Final = Signal(names.BUDGET_SPENT, "gauge", (names.PERIOD,))
 DROPPED: Final = Signal(names.DROPPED, "counter", (names.DROPPED_WHAT,))
+ALERTS: Final = Signal(names.ALERTS, "gauge", (names.ALERT,))
 GPU_BUSY: Final = Signal(names.GPU_UTILIZATION, "gauge", (*_GPU, names.GPU_TASK))
 GPU_USED: Final = Signal(names.GPU_MEMORY_USAGE, "updown", _GPU)
 GPU_SIZE: Final = Signal(names.GPU_MEMORY_LIMIT, "updown", _GPU)

@@ -18,10 +18,12 @@ from opentelemetry.trace import SpanContext, Tracer
 
 from otel_embed.config import Config
 from otel_embed.guard import Guard, guarded
+from otel_embed.loads import OpenLoad
 from otel_embed.observe import OpenCall
 from otel_embed.pricing.bill import Pricing
 from otel_embed.provider import Lookup
-from otel_embed.record import CacheOutcome, EmbeddingCall
+from otel_embed.record import CacheOutcome, EmbeddingCall, ModelLoad
+from otel_embed.report.alerting.alerting import Alerting
 from otel_embed.report.attribution import Attributing, Attributions
 from otel_embed.report.budget import Budget
 from otel_embed.report.chat_totals import ChatTotals
@@ -61,7 +63,7 @@ class CallRecorder:
         self._finished: deque[_Finished] = deque()
         self._settling = threading.Lock()
         self._limits = RateLimits()
-        self.chat = ChatTotals()
+        self.chat: ChatTotals = ChatTotals()
         self.quality = QualityReport()
         self.look: Callable[[OpenCall, Any], None] = guarded(self._look, "check a call")
         self.look_from = inf
@@ -75,6 +77,7 @@ class CallRecorder:
         self.operations = OperationReport(meter, self.work, self._attribution)
         self._metrics.local.totals = self.work
         self._track = guarded(tracked, "track a call")
+        self.alerts = Alerting(self, meter)
 
     def configure(self, tracer: Tracer, config: Config, pricing: Pricing) -> None:
         """Report as these settings say from now on."""
@@ -93,9 +96,14 @@ class CallRecorder:
         self._metrics.choose(config.semconv)
         self._metrics.local.tracer = tracer
         self.begin_load = guarded(self._metrics.local.begin_load, "begin the report of a load")
-        self.finish_load = guarded(self._metrics.local.finish_load, "report a load")
+        self.finish_load = guarded(self._finish_load, "report a load")
         self._runs.configure(tracer, config, pricing.chat)
         self.runs.observed = config.langchain_chat != "off"
+        self.alerts.configure(config)
+
+    def _finish_load(self, loading: OpenLoad, load: ModelLoad) -> None:
+        self._metrics.local.finish_load(loading, load)
+        self.alerts.loaded(load)
 
     def _watch(self, config: Config) -> None:
         """Watch the budgets, and read what they ask about."""
@@ -182,3 +190,17 @@ class CallRecorder:
         for sums in (*everything, self.quality):
             sums.clear()
         self.work.clear()
+        self.alerts.start_anew()
+
+    @property
+    def pending(self) -> PendingInputs:
+        return self._pending
+
+    @property
+    def limits(self) -> RateLimits:
+        return self._limits
+
+    def budget_shares(self) -> list[tuple[str, float]]:
+        """Each budget's name and the share of it that is spent."""
+        standings = self.budget.standings()
+        return [(each.name, each.spent / each.rule.picodollars) for each in standings if each.rule.picodollars]
