@@ -51,7 +51,8 @@ OTEL_EMBED_BUDGET_REDIS_URL = "OTEL_EMBED_BUDGET_REDIS_URL"
 Default: each process counts its own."""
 
 OTEL_EMBED_ALERT_WEBHOOK = "OTEL_EMBED_ALERT_WEBHOOK"
-"""An address to which each warning of a budget and each alert is posted as JSON; Slack's incoming webhooks read it. Default: none."""
+"""An address to which each warning of a budget and each alert is posted as JSON; Slack's incoming webhooks read it.
+Default: none."""
 
 OTEL_EMBED_THRESHOLDS = "OTEL_EMBED_THRESHOLDS"
 """A TOML file that says from where on latency, errors, cost, … are bad: for the report and the generated alerts.

@@ -23,6 +23,8 @@ class Watch:
     ) -> None:
         self.observer, self._tell, self._clock = observer, tell, clock
         self._began = clock()
+        self._zero = datetime.now(timezone.utc) - timedelta(seconds=self._began)
+        """When the clock was at 0: an alert and its end say the same of when it began."""
         self._judges = [
             Judge(threshold, MEASURES[name])
             for name, threshold in thresholds.items()
@@ -33,7 +35,7 @@ class Watch:
         """Look once, and tell what changed. A process that ``ends`` before an alert could fire is judged at once."""
         look, now = self.observer.look(), self._clock()
         turns = [turn for judge in self._judges for turn in judge.judge(look, now, self._hold(judge, now, ends))]
-        for alert in self._alerts(turns, now):
+        for alert in self._alerts(turns):
             self._tell(alert)
 
     def active(self) -> Mapping[str, int]:
@@ -44,10 +46,9 @@ class Watch:
         is_short = now - self._began < judge.threshold.window + judge.threshold.hold
         return 0.0 if ends and is_short else None
 
-    def _alerts(self, turns: list[Turn], now: float) -> Iterator[Alert]:
+    def _alerts(self, turns: list[Turn]) -> Iterator[Alert]:
         for turn in turns:
-            since = datetime.now(timezone.utc) - timedelta(seconds=now - turn.since)
-            threshold = turn.threshold
+            threshold, since = turn.threshold, self._zero + timedelta(seconds=turn.since)
             yield Alert(
                 threshold.name, threshold.severity, turn.measured, threshold.value, threshold.comparison == "above",
                 turn.unit, since, turn.ends, *turn.place,
