@@ -67,6 +67,10 @@ OTEL_EMBED_ALERTS = "OTEL_EMBED_ALERTS"
 ``auto`` (default): on where ``OTEL_EMBED_ALERT_WEBHOOK`` is set, and as soon as a function is given to
 ``otel_embed.on_alert``."""
 
+OTEL_EMBED_MAX_OVERHEAD = "OTEL_EMBED_MAX_OVERHEAD"
+"""The share of the time of observed calls, from 0 to 1, that otel_embed's own work may take before it switches itself
+off in this process: ``0.05``. Default: none, and it stays on."""
+
 OTEL_EMBED_LOG = "OTEL_EMBED_LOG"
 """``text`` or ``json``: a log line for each call on logger ``otel_embed.calls``. Default ``off``."""
 

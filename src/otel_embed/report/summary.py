@@ -53,6 +53,8 @@ class Summary:
     answer_cache_misses: int
     attributed: dict[str, dict[str, Attributed]]
     """By attribute and value, as ``attributed["tenant"]["acme"].cost_usd``."""
+    switched_off: str | None
+    """Why otel_embed switched itself off, where it did: see ``OTEL_EMBED_MAX_OVERHEAD``."""
     document: dict[str, Any]
 
 
@@ -84,6 +86,7 @@ def summarize(recorder: CallRecorder) -> Summary:
         answer_cache_hits=sum(cache.hits for cache in answers),
         answer_cache_misses=sum(cache.misses for cache in answers),
         attributed=found,
+        switched_off=recorder.overhead.blown,
         document=_document(recorder, series, found),
     )
 
@@ -124,6 +127,8 @@ def _document(
         "quality": list(recorder.quality.rows()),
         "slowest": [_slow(call) for call in recorder.slowest.calls()],
         "dropped": dict(guard.dropped),
+        "overhead_seconds": {"call": recorder.overhead.in_calls / 1e9, "settle": recorder.overhead.counting / 1e9},
+        "switched_off": [recorder.overhead.blown] if recorder.overhead.blown else [],
     }
 
 
