@@ -81,7 +81,7 @@ def scraped(server: OpenAIServer) -> Iterator[dict[str, set[str]]]:
     registry = CollectorRegistry()
     meters = MeterProvider(metric_readers=[PrometheusMetricReader(registry=registry)], shutdown_on_exit=False)
     otel_embed.uninstrument()
-    otel_embed.instrument(meter_provider=meters, semconv="both", token_counting="estimate")
+    otel_embed.instrument(meter_provider=meters, semconv="both", token_counting="estimate", alerts="on")
     try:
         alive = use(server)  # an export says how much the caches hold that are there
         text = generate_latest(registry).decode()

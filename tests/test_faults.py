@@ -128,7 +128,8 @@ ELSEWHERE = {
     },
     "runs in a thread of ours, when metrics are collected, or for a command": {
         "Prices.rows", "Prices.explain", "ChatPrices.rows", "inspect", "locate", "prefetch", "_cache", "_download", "_keep",
-        "CallRecorder.budget_left", "TokenCounter._fetched", "TokenCounter._load_later", "TokenCounter._load_guarded", "Elsewhere._pending",
+        "CallRecorder.budget_left", "CallRecorder.pending", "CallRecorder.limits", "CallRecorder.budget_shares",
+        "TokenCounter._fetched", "TokenCounter._load_later", "TokenCounter._load_guarded", "Elsewhere._pending",
         "Elsewhere._ask", "_from_genai_prices", "genai_name",
     },
     "runs in ``summary()``": {"Slowest.calls", "ChatTotals.components", "WorkTotals.rows"},
@@ -138,7 +139,7 @@ ELSEWHERE = {
         "Budget.exceeded", "OpenCall.stop", "Accounts.blocked", "Accounts.passed", "Calendar.at", "Account.turn",
         "alerts.payload", "Budget._learn", "Calendar.period", "periods._ns",
         "OpenExchange.__init__", "OpenExchange.mark", "OpenExchange.answered", "OpenExchange.server", "OpenCall.exchange",
-        "Exchange.__init__", "Pricing._unusual", "Pricing._with_media", "Prices.find_media", "_is_quick", "_condensed", "_add_work",
+        "Exchange.__init__", "CallRecorder._finish_load", "Pricing._unusual", "Pricing._with_media", "Prices.find_media", "_is_quick", "_condensed", "_add_work",
         "Pricing._as_sent", "OpenCall._leave", "OpenCall._ending",
         "_tell_work", "_padding", "_truncated", "WorkTotals.add_load", "_Loads.__init__",
         "failure.refused", "headers.number", "Pricing._prices_images", "_is_part",

@@ -2,7 +2,8 @@
 
 ``opentelemetry-instrument python app.py`` needs none of this. In code: ``instrument()`` switches
 otel_embed on, ``track()`` adds up a block, ``attribute()`` says for whom a block is, ``stage()`` names a
-stage of your own, ``summary()`` tells what this process did so far.
+stage of your own, ``summary()`` tells what this process did so far, ``on_alert()`` has a function called
+when something is bad.
 """
 
 from __future__ import annotations
@@ -10,9 +11,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "BudgetExceeded", "attribute", "instrument", "stage", "summary", "track", "uninstrument"]
+__all__ = [
+    "Alert",
+    "BudgetExceeded",
+    "__version__",
+    "attribute",
+    "instrument",
+    "on_alert",
+    "stage",
+    "summary",
+    "track",
+    "uninstrument",
+]
 
 if TYPE_CHECKING:
+    from otel_embed.alert import Alert, on_alert
     from otel_embed.exceeded import BudgetExceeded
     from otel_embed.report.attribution import attribute
     from otel_embed.report.summary import Summary
@@ -71,4 +84,8 @@ def __getattr__(name: str) -> Any:
         from otel_embed.report.attribution import attribute
 
         return attribute
+    if name in ("Alert", "on_alert"):
+        from otel_embed import alert
+
+        return getattr(alert, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,7 @@ CallLog = Literal["off", "text", "json"]
 Switch = Literal["on", "off"]
 LangChainChat = Literal["auto", "on", "off"]
 BudgetAction = Literal["warn", "block"]
+Alerts = Literal["auto", "on", "off"]
 T = TypeVar("T")
 Warn = Callable[[str], None]
 
@@ -48,6 +49,8 @@ class Config:
     budget_action: BudgetAction = "warn"
     budget_redis_url: str | None = None
     alert_webhook: str | None = None
+    alerts: Alerts = "auto"
+    max_overhead: float | None = None
     log: CallLog = "off"
     disabled_providers: frozenset[str] = frozenset()
     report_dir: str | None = None
@@ -77,6 +80,8 @@ class Config:
             budget_action=read.choice(env.OTEL_EMBED_BUDGET_ACTION, get_args(BudgetAction), cls.budget_action),
             budget_redis_url=read.text(env.OTEL_EMBED_BUDGET_REDIS_URL),
             alert_webhook=read.address(env.OTEL_EMBED_ALERT_WEBHOOK),
+            alerts=read.choice(env.OTEL_EMBED_ALERTS, get_args(Alerts), cls.alerts),
+            max_overhead=read.share(env.OTEL_EMBED_MAX_OVERHEAD),
             log=read.choice(env.OTEL_EMBED_LOG, get_args(CallLog), cls.log),
             disabled_providers=read.names(env.OTEL_EMBED_DISABLED_PROVIDERS),
             report_dir=read.text(env.OTEL_EMBED_REPORT_DIR),
@@ -122,6 +127,17 @@ class _Reader:
         if 0 <= number < float("inf"):
             return number
         return self._refused(name, value, "a number, 0 or more", default)
+
+    def share(self, name: str) -> float | None:
+        """From 0 to 1."""
+        value = self.text(name)
+        try:
+            number = None if value is None else float(value)
+        except ValueError:
+            number = -1.0
+        if value is None or number is None or 0 <= number <= 1:
+            return number
+        return self._refused(name, value, "a number from 0 to 1", None)
 
     def switch(self, name: str) -> bool:
         return self.choice(name, ("true", "false"), "false") == "true"

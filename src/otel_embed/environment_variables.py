@@ -51,7 +51,8 @@ OTEL_EMBED_BUDGET_REDIS_URL = "OTEL_EMBED_BUDGET_REDIS_URL"
 Default: each process counts its own."""
 
 OTEL_EMBED_ALERT_WEBHOOK = "OTEL_EMBED_ALERT_WEBHOOK"
-"""An address to which each warning of a budget is posted as JSON; Slack's incoming webhooks read it. Default: none."""
+"""An address to which each warning of a budget and each alert is posted as JSON; Slack's incoming webhooks read it.
+Default: none."""
 
 OTEL_EMBED_THRESHOLDS = "OTEL_EMBED_THRESHOLDS"
 """A TOML file that says from where on latency, errors, cost, … are bad: for the report and the generated alerts.
@@ -60,6 +61,15 @@ Default: none, and otel_embed's own are in force."""
 OTEL_EMBED_BAGGAGE_ATTRIBUTES = "OTEL_EMBED_BAGGAGE_ATTRIBUTES"
 """Keys of OpenTelemetry's baggage, with commas between them, that say for whom a call was made: ``tenant,team``. They
 become attributes of that name on spans and metrics, with at most 100 values each. Default: none."""
+
+OTEL_EMBED_ALERTS = "OTEL_EMBED_ALERTS"
+"""``on``: judge the thresholds in this process, and log alerts on logger ``otel_embed.alerts``. ``off``: never.
+``auto`` (default): on where ``OTEL_EMBED_ALERT_WEBHOOK`` is set, and as soon as a function is given to
+``otel_embed.on_alert``."""
+
+OTEL_EMBED_MAX_OVERHEAD = "OTEL_EMBED_MAX_OVERHEAD"
+"""The share of the time of observed calls, from 0 to 1, that otel_embed's own work may take before it switches itself
+off in this process: ``0.05``. Default: none, and it stays on."""
 
 OTEL_EMBED_LOG = "OTEL_EMBED_LOG"
 """``text`` or ``json``: a log line for each call on logger ``otel_embed.calls``. Default ``off``."""

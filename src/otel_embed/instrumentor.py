@@ -57,6 +57,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             self.recorder = _recorder(meters or metrics.get_meter_provider(), config)
             self.recorder.configure(tracer, config, Pricing.configured(config, _logger.warning))
             self._patches = Patches(self.recorder, self.recorder.runs)
+            self.recorder.overhead.switch_off = self._patches.remove
             self._patches.install(_enabled(config))
             if config.report_dir is not None:
                 self._files = ReportFiles(self.recorder, config.report_dir)
@@ -68,6 +69,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             if self.recorder is not None:
                 self.recorder.settle()
                 self.recorder.budget.finish()
+                self.recorder.alerts.stop()
 
 
 _recorders: WeakKeyDictionary[MeterProvider, CallRecorder] = WeakKeyDictionary()

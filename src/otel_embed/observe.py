@@ -202,6 +202,7 @@ class OpenCall:
             self.context = context.set_value(OPEN_CALL, self, around)
         self.token: Token[Context] | None = context.attach(self.context)
         OPEN_CALLS[id(self)] = self
+        self.opened = time.perf_counter_ns()
 
     def does_itself(self, site: CallSite, instance: Any) -> bool:
         """True where a framework's object calls another of its own embedding methods to do this call's work, or a

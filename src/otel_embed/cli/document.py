@@ -103,6 +103,7 @@ class Summary:
     budgets: list[BudgetTotals] = field(default_factory=list)
     slowest: list[SlowCall] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
+    switched_off: list[str] = field(default_factory=list)
     command: list[str] | None = None
     exit_code: int | None = None
     elapsed_seconds: float = 0.0
@@ -153,6 +154,7 @@ def _summary(data: Fields) -> Summary:
         budgets=data.rows("budgets", reader(BudgetTotals)),
         slowest=data.rows("slowest", SlowCall.read),
         dropped=data.counts("dropped"),
+        switched_off=data.texts("switched_off"),
         command=data.texts("command") or None,
         exit_code=data.whole("exit_code"),
         elapsed_seconds=data.number("elapsed_seconds") or 0.0,
@@ -180,6 +182,7 @@ def merge(summaries: Sequence[Summary]) -> Summary:
     )
     merged.slowest = sorted(merged.slowest, key=lambda call: -call.seconds)[:MOST_SLOWEST]
     for summary in summaries:
+        merged.switched_off += summary.switched_off
         for what, count in summary.dropped.items():
             merged.dropped[what] = merged.dropped.get(what, 0) + count
     if summaries:

@@ -72,6 +72,7 @@ def _sections(summary: Summary, total: Figures) -> Iterator[Html]:
     yield _section("Errors and retries", "", *_troubles(summary))
     if dropped := wording.dropped(summary):
         yield el("p", dropped, class_="warning")
+    yield from (el("p", why, class_="warning") for why in summary.switched_off)
 
 
 def _section(title: str, note: str, *content: Html) -> Html:

@@ -73,6 +73,9 @@ def _sections(summary: Summary, paper: Paper) -> Iterator[Text]:
     yield from _section("Errors and retries", "", _troubles(summary, paper), paper)
     if dropped := wording.dropped(summary):
         yield from (Text(), Text(fit(dropped, paper.width), style="yellow"))
+    for why in summary.switched_off:
+        yield Text()
+        yield from (Text(line, style="yellow") for line in wrap(printable(why), paper.width))
 
 
 def _section(title: str, note: str, content: Iterable[Text], paper: Paper) -> Iterator[Text]:

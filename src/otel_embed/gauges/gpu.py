@@ -98,6 +98,14 @@ def _or_none(nvml: Any, ask: Callable[[Any], Any], handle: Any) -> Any:
 _gpus = Gpus()
 
 
+def busy() -> list[tuple[str, float]]:
+    """Each GPU's id and the share of the time in which it works, as far as they are known."""
+    if find_spec("pynvml") is None:
+        return []
+    known = ((gpu.attributes[names.HW_ID], gpu.busy) for gpu in _gpus.readings())
+    return [(name, share) for name, share in known if share is not None]
+
+
 def observe(meter: Meter) -> None:
     """Have a meter observe the GPUs; where nvidia-ml-py is not installed, do nothing. Once a meter."""
     with Guard("set up the GPU gauges"):

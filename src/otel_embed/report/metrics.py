@@ -24,6 +24,7 @@ from otel_embed.report.dimensions import Attributes, Sums, billed, histogram, of
 from otel_embed.report.limits import RateLimits
 from otel_embed.report.local import LocalReport
 from otel_embed.report.names import Instrument
+from otel_embed.report.overhead import Overhead
 from otel_embed.report.pending import PendingInputs
 from otel_embed.report.quality_report import QualityReport
 from otel_embed.report.totals import PICODOLLARS, Identity, Key, Series, Totals, outcome
@@ -44,6 +45,7 @@ class MetricReport:
         settle: Callable[[], None],
         chat: ChatTotals,
         quality: QualityReport,
+        overhead: Overhead,
     ) -> None:
         self._meter = meter
         self._settle = settle
@@ -80,6 +82,8 @@ class MetricReport:
         self._observe(gauge, names.BUDGET_PROJECTED, lambda _: budget_sums.projected(budget))
         self._observe(counter, names.BUDGET_ALERTS, lambda _: budget_sums.alerts(budget))
         self._observe(counter, names.DROPPED, lambda _: _dropped())
+        self._observe(counter, names.OVERHEAD, lambda _: overhead.sums())
+        self._observe(gauge, names.FUSE, lambda _: overhead.fuse())
 
     def choose(self, semconv: Semconv) -> None:
         """Emit the metrics of this state of the convention from now on."""

@@ -89,6 +89,8 @@ BUDGET_SCOPE: Final = "otel_embed.budget.scope"
 THRESHOLD: Final = "otel_embed.budget.threshold"
 BUDGET_THRESHOLD_EVENT: Final = "otel_embed.budget.threshold_passed"
 DROPPED_WHAT: Final = "otel_embed.dropped.what"
+OVERHEAD_PART: Final = "otel_embed.overhead.part"
+ALERT: Final = "otel_embed.alert.name"
 
 HW_ID: Final = "hw.id"
 HW_TYPE: Final = "hw.type"
@@ -191,6 +193,11 @@ BUDGET_ALERTS = Instrument("otel_embed.budget.alerts", "{alert}", "Marks of a bu
 DROPPED = Instrument(
     "otel_embed.dropped", "{failure}", "Failures of otel_embed itself; the application saw none of them."
 )
+OVERHEAD = Instrument(
+    "otel_embed.overhead", "s", "Time of otel_embed itself: in embedding calls, and in settling what they add up to."
+)
+FUSE = Instrument("otel_embed.fuse.blown", "{fuse}", "1 where otel_embed switched itself off because it took too long.")
+ALERTS = Instrument("otel_embed.alerts.active", "{alert}", "Alerts of this process that go on, by threshold.")
 GPU_UTILIZATION = Instrument("hw.gpu.utilization", "1", "Fraction of time spent in a specific task.")
 GPU_MEMORY_USAGE = Instrument("hw.gpu.memory.usage", "By", "GPU memory used.")
 GPU_MEMORY_LIMIT = Instrument("hw.gpu.memory.limit", "By", "Size of the GPU memory.")

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from math import inf
+from time import perf_counter_ns
 from typing import Any
 
 from opentelemetry.context import Context
@@ -18,10 +19,12 @@ from opentelemetry.trace import SpanContext, Tracer
 
 from otel_embed.config import Config
 from otel_embed.guard import Guard, guarded
+from otel_embed.loads import OpenLoad
 from otel_embed.observe import OpenCall
 from otel_embed.pricing.bill import Pricing
 from otel_embed.provider import Lookup
-from otel_embed.record import CacheOutcome, EmbeddingCall
+from otel_embed.record import CacheOutcome, EmbeddingCall, ModelLoad
+from otel_embed.report.alerting.alerting import Alerting
 from otel_embed.report.attribution import Attributing, Attributions
 from otel_embed.report.budget import Budget
 from otel_embed.report.chat_totals import ChatTotals
@@ -30,6 +33,7 @@ from otel_embed.report.limits import MAX_MODELS, RateLimits
 from otel_embed.report.log import LogReport
 from otel_embed.report.metrics import MetricReport
 from otel_embed.report.operations import OperationReport
+from otel_embed.report.overhead import Overhead
 from otel_embed.report.pending import PendingInputs
 from otel_embed.report.quality_report import QualityReport
 from otel_embed.report.run_recorder import RunRecorder
@@ -41,8 +45,9 @@ from otel_embed.report.work_totals import WorkTotals
 from otel_embed.runs import Runs
 
 _BATCH = 64
-_Finished = tuple["OpenCall | EmbeddingCall", bool, "SpanContext | None"]
-"""A call or, where it was needed already, its record; whether another's span covers it; the context of its span."""
+_Finished = tuple["OpenCall | EmbeddingCall", bool, "SpanContext | None", int]
+"""A call or, where it was needed already, its record; whether another's span covers it; the context of its span; the
+nanoseconds that its observation took."""
 _SPAN = Guard("report a span")
 _COUNTING, _FREEZING = Guard("count calls"), Guard("record the metrics of a call")
 
@@ -61,20 +66,23 @@ class CallRecorder:
         self._finished: deque[_Finished] = deque()
         self._settling = threading.Lock()
         self._limits = RateLimits()
-        self.chat = ChatTotals()
+        self.chat: ChatTotals = ChatTotals()
         self.quality = QualityReport()
+        self.overhead = Overhead()
         self.look: Callable[[OpenCall, Any], None] = guarded(self._look, "check a call")
         self.look_from = inf
         self._attribution = Attributions(self._attribute)
         self._metrics = MetricReport(
-            meter, self.totals, self._pending, self._limits, self.budget, self.settle, self.chat, self.quality
-        )
+            meter, self.totals, self._pending, self._limits, self.budget, self.settle, self.chat, self.quality,
+            self.overhead,
+        )  # fmt: skip
         self._runs = RunRecorder(meter, self.chat, self.budget, self._attribution)
         self.runs = Runs(self._runs)
         self.work = WorkTotals()
         self.operations = OperationReport(meter, self.work, self._attribution)
         self._metrics.local.totals = self.work
         self._track = guarded(tracked, "track a call")
+        self.alerts = Alerting(self, meter)
 
     def configure(self, tracer: Tracer, config: Config, pricing: Pricing) -> None:
         """Report as these settings say from now on."""
@@ -93,9 +101,15 @@ class CallRecorder:
         self._metrics.choose(config.semconv)
         self._metrics.local.tracer = tracer
         self.begin_load = guarded(self._metrics.local.begin_load, "begin the report of a load")
-        self.finish_load = guarded(self._metrics.local.finish_load, "report a load")
+        self.finish_load = guarded(self._finish_load, "report a load")
         self._runs.configure(tracer, config, pricing.chat)
         self.runs.observed = config.langchain_chat != "off"
+        self.alerts.configure(config)
+        self.overhead.configure(config.max_overhead)
+
+    def _finish_load(self, loading: OpenLoad, load: ModelLoad) -> None:
+        self._metrics.local.finish_load(loading, load)
+        self.alerts.loaded(load)
 
     def _watch(self, config: Config) -> None:
         """Watch the budgets, and read what they ask about."""
@@ -143,7 +157,8 @@ class CallRecorder:
             self._track(call)
         finished = self._finished
         # Of what is recorded already nothing else is kept: its memory serves the next call while it is warm.
-        finished.append((call.recorded or call, call.covered, call.span))
+        own = call.opened - call.start + perf_counter_ns() - call.end
+        finished.append((call.recorded or call, call.covered, call.span, own))
         if len(finished) >= _BATCH:
             self.settle(wait=0)
 
@@ -159,8 +174,9 @@ class CallRecorder:
             self._settling.release()
 
     def _count(self, batch: list[_Finished]) -> None:
+        began = perf_counter_ns()
         counted: list[tuple[EmbeddingCall, bool, SpanContext | None]] = []
-        for call, covered, span in batch:
+        for call, covered, span, _ in batch:
             with _FREEZING:
                 counted.append((call.record() if isinstance(call, OpenCall) else call, covered, span))
         with _COUNTING:
@@ -172,6 +188,8 @@ class CallRecorder:
         for record, covered, span in reversed(counted):
             with _FREEZING:
                 self._metrics.record(record, covered, exemplars.of(record, span))
+        with _COUNTING:
+            self.overhead.add([each[0] for each in counted], sum(own for *_, own in batch), perf_counter_ns() - began)
 
     def budget_left(self) -> float | None:
         """Dollars left of the budget that has least; None where there is none."""
@@ -184,6 +202,20 @@ class CallRecorder:
         self._finished.clear()
         self._attribution.start_anew()
         everything = (self.totals, self.slowest, self._pending, self._limits, self.budget, self.chat, self.runs)
-        for sums in (*everything, self.quality):
+        for sums in (*everything, self.quality, self.overhead):
             sums.clear()
         self.work.clear()
+        self.alerts.start_anew()
+
+    @property
+    def pending(self) -> PendingInputs:
+        return self._pending
+
+    @property
+    def limits(self) -> RateLimits:
+        return self._limits
+
+    def budget_shares(self) -> list[tuple[str, float]]:
+        """Each budget's name and the share of it that is spent."""
+        standings = self.budget.standings()
+        return [(each.name, each.spent / each.rule.picodollars) for each in standings if each.rule.picodollars]

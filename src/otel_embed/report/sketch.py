@@ -51,6 +51,22 @@ class Sketch:
         for index, count in other._counts.items():
             self._counts[index] += count
 
+    def since(self, counts: Mapping[int, int]) -> tuple[Sketch, dict[int, int]]:
+        """What was counted since the buckets held ``counts``, and what they hold now. Another thread may be counting.
+
+        Its sum, minimum and maximum are those of the buckets' values.
+        """
+        now, new = self._counts.copy(), Sketch()
+        for index, count in now.items():
+            added = count - counts.get(index, 0)
+            if added > 0:
+                value = _middle(index)
+                new._counts[index] = added
+                new.count += added
+                new.sum += added * value
+                new.min, new.max = min(new.min, value), max(new.max, value)
+        return new, now
+
     @property
     def avg(self) -> float | None:
         return self.sum / self.count if self.count else None

@@ -58,6 +58,8 @@ class Summary:
     """By model, of those that a cache answered for."""
     attributed: dict[str, dict[str, Attributed]]
     """By attribute and value, as ``attributed["tenant"]["acme"].cost_usd``."""
+    switched_off: str | None
+    """Why otel_embed switched itself off, where it did: see ``OTEL_EMBED_MAX_OVERHEAD``."""
     document: dict[str, Any]
 
     @property
@@ -96,6 +98,7 @@ def summarize(recorder: CallRecorder) -> Summary:
         caches=by_store(series),
         cached_models=by_model(series, chats),
         attributed=found,
+        switched_off=recorder.overhead.blown,
         document=_document(recorder, series, found),
     )
 
@@ -136,6 +139,8 @@ def _document(
         "quality": list(recorder.quality.rows()),
         "slowest": [_slow(call) for call in recorder.slowest.calls()],
         "dropped": dict(guard.dropped),
+        "overhead_seconds": {"call": recorder.overhead.in_calls / 1e9, "settle": recorder.overhead.counting / 1e9},
+        "switched_off": [recorder.overhead.blown] if recorder.overhead.blown else [],
     }
 
 

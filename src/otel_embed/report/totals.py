@@ -90,6 +90,7 @@ class Series:
         "key",
         "latency",
         "leaves",
+        "local",
         "outcomes",
         "padding",
         "picodollars",
@@ -101,8 +102,8 @@ class Series:
         "unpriced_tokens",
     )
 
-    def __init__(self, key: Key) -> None:
-        self.key = key
+    def __init__(self, key: Key, local: bool = False) -> None:
+        self.key, self.local = key, local
         self.calls = self.leaves = self.inputs = self.embedded = 0
         self.picodollars = self.unpriced_calls = self.unpriced_tokens = 0
         self.tokens: Counter[str] = Counter()
@@ -177,7 +178,7 @@ class Totals:
             others = tuple((name, OVERFLOW) for name, _ in call.attribution)
             identity = (call.provider, component, OVERFLOW, None, None, others)
             key = Key(key.framework, component and OVERFLOW, call.provider, OVERFLOW, None, None, None, others)
-        return self._series.setdefault(identity, Series(key))
+        return self._series.setdefault(identity, Series(key, call.local))
 
 
 def outcome(call: EmbeddingCall) -> str:
