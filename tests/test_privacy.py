@@ -1,0 +1,133 @@
+"""Planted secrets come out nowhere: no span, metric, log line, report or baggage has them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from langchain_core.embeddings import Embeddings
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+from langchain_core.vectorstores import InMemoryVectorStore
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from opentelemetry import baggage, context
+
+import otel_embed
+from conftest import Telemetry
+from fakes.faults import Fault
+from fakes.openai_server import OpenAIServer
+from otel_embed.cli.document import load, merge
+from otel_embed.cli.report_html import page
+from otel_embed.cli.report_text import write
+
+TEXT, KEY, PASSWORD, SAID, HEADER, BAGGAGE = (
+    f"s3cret-{what}" for what in ("text", "key", "password", "exception", "header", "baggage")
+)
+SECRETS = (TEXT, KEY, PASSWORD, SAID, HEADER, BAGGAGE)
+MODEL = "text-embedding-3-small"
+
+
+class Failing(Embeddings):
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        raise ValueError(f"cannot embed {texts} because of {SAID}")
+
+    def embed_query(self, text: str) -> list[float]:
+        raise KeyError(SAID)
+
+
+def fail(work: Any) -> None:
+    try:
+        work()
+    except Exception as error:
+        assert error is not None
+        return
+    raise AssertionError("it was to fail")
+
+
+def everything(server: OpenAIServer) -> None:
+    """Calls of every kind, good and bad, with a secret wherever a program can have one."""
+    url = server.url.replace("http://", f"http://user:{PASSWORD}@")
+    token = context.attach(baggage.set_baggage("token", BAGGAGE))
+    with openai.OpenAI(base_url=url, api_key=KEY, max_retries=1, default_headers={"x-internal": HEADER}) as client:
+        create = client.embeddings.create
+        create(model=MODEL, input=[f"{TEXT} one", f"{TEXT} one", TEXT], user=HEADER)
+        create(model=MODEL, input=TEXT, encoding_format="float")
+        client.embeddings.with_raw_response.create(model=MODEL, input=TEXT)
+        server.script([Fault(status=500, retry_after=0.0)])
+        create(model=MODEL, input=TEXT)
+        for fault in (Fault(status=400), Fault(status=401), Fault(malformed=True), Fault(drop="in body")):
+            fail(lambda fault=fault: create(model=MODEL, input=TEXT, extra_headers=fault.header))
+    with openai.OpenAI(base_url=f"http://user:{PASSWORD}@127.0.0.1:9/v1", api_key=KEY, max_retries=0) as nobody:
+        fail(lambda: nobody.embeddings.create(model=MODEL, input=TEXT))
+    fail(lambda: Failing().embed_documents([TEXT]))
+    fail(lambda: Failing().embed_query(TEXT))
+    embedder = OpenAIEmbeddings(model=MODEL, base_url=url, api_key=KEY, check_embedding_ctx_length=False)
+    store = InMemoryVectorStore(embedder)
+    store.add_texts([TEXT], metadatas=[{"who": TEXT}])
+    asyncio.run(store.asimilarity_search(TEXT))
+    chat = ChatPromptTemplate.from_messages([("user", "{q}")]) | ChatOpenAI(model="gpt-4o-mini", base_url=url, api_key=KEY)
+    chat.invoke({"q": TEXT})
+    list(chat.stream({"q": TEXT}))
+    fail(lambda: RunnableLambda(lambda text: int(text)).invoke(TEXT))
+    context.detach(token)
+
+
+def told(telemetry: Telemetry, records: list[logging.LogRecord], folder: Path) -> dict[str, str]:
+    """All that came out, by where."""
+    data = telemetry.reader.get_metrics_data()
+    file = folder / "summary.json"
+    file.write_text(json.dumps(otel_embed.summary().document))
+    text = io.StringIO()
+    write(load(file), text)
+    return {
+        "spans": "".join(span.to_json() for span in telemetry.spans()),
+        "metrics": data.to_json() if data is not None else "",
+        "log": "\n".join(record.getMessage() + str(record.exc_info) for record in records if record.name.startswith("otel")),
+        "summary": file.read_text(),
+        "report": text.getvalue(),
+        "page": page(merge([load(file)])),
+    }
+
+
+def test_no_secret_comes_out(
+    telemetry: Telemetry, server: OpenAIServer, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    telemetry.instrument(log="json", stage_spans="always", semconv="both", baggage_attributes=("tenant",))
+    with caplog.at_level(logging.DEBUG):
+        everything(server)
+    came = told(telemetry, caplog.records, tmp_path)
+    assert all(came.values()), {where: len(what) for where, what in came.items()}
+    assert len(telemetry.spans()) > 20
+    assert [(where, secret) for where, what in came.items() for secret in SECRETS if secret in what] == []
+
+
+def test_captured_content_is_in_the_attributes_that_are_for_it_and_nowhere_else(
+    telemetry: Telemetry, server: OpenAIServer, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    telemetry.instrument(log="json", stage_spans="always", capture_content=True)
+    with caplog.at_level(logging.DEBUG):
+        everything(server)
+    spans = telemetry.spans()
+    holding = {
+        name
+        for span in spans
+        for name, value in span.attributes.items()
+        if any(secret in str(value) for secret in SECRETS)
+    }
+    assert holding == {"gen_ai.input.messages"}
+    assert {secret for secret in SECRETS for span in spans if secret in span.to_json()} == {TEXT}
+    came = told(telemetry, caplog.records, tmp_path)
+    del came["spans"]
+    assert [(where, secret) for where, what in came.items() for secret in SECRETS if secret in what] == []
+
+
+def test_an_attribute_that_was_asked_for_is_told(telemetry: Telemetry, server: OpenAIServer) -> None:
+    telemetry.instrument(baggage_attributes=("token",))
+    everything(server)
+    assert any(BAGGAGE in span.to_json() for span in telemetry.spans())
