@@ -120,3 +120,11 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
 def test_the_provider_that_contributing_shows_is_the_one_there_is() -> None:
     shown = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
     assert shown == [(ROOT / "src/otel_embed/providers/together.py").read_text(encoding="utf-8")]
+
+
+def test_the_test_of_each_promise_is_there() -> None:
+    promised = re.findall(r"`((?:tests|benchmarks)/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs/guarantees.md").read_text())
+    assert len(promised) > 20
+    for file, name in promised:
+        assert not name or re.search(rf"def {name}\b", (ROOT / file).read_text()), (file, name)
+        assert (ROOT / file).exists(), file
