@@ -6,16 +6,8 @@ from collections.abc import Iterator
 from math import isfinite, isinf, isnan
 from typing import Any, Literal
 
-from otel_embed.reading import told
-
 Wrong = Literal["nan_vector", "infinite_vector", "zero_vector"]
-_LISTS = (
-    "data",
-    "embeddings",
-    "float",
-    "float_",
-    "floats",
-)  # what most clients have first: what is not there takes longest
+_LISTS = ("data", "embeddings", "float", "float_", "floats")
 _ITEMS = ("embedding", "values")
 
 
@@ -24,13 +16,19 @@ def vectors(result: Any) -> Any:
     if isinstance(result, (list, tuple)):
         return (result,) if result and _is_number(result[0]) else result
     for name in _LISTS:
-        found = told(result, name)
+        found = _part(result, name)
         if found is not None and found is not result and not callable(found):
             return vectors(found)
     if _is_array(result):
         return result if len(result.shape) == 2 else (result,) if len(result.shape) == 1 else ()
-    found = told(result, "embedding")
+    found = _part(result, "embedding")
     return () if found is None else (found,)
+
+
+def _part(value: Any, name: str) -> Any:
+    """What a dictionary or an object holds under a name; nothing of the object's own code runs, which may warn."""
+    held = value if isinstance(value, dict) else getattr(value, "__dict__", None)
+    return held.get(name) if isinstance(held, dict) else None
 
 
 def picked(vectors: Any, most: int) -> Iterator[Any]:
@@ -39,7 +37,7 @@ def picked(vectors: Any, most: int) -> Iterator[Any]:
     for place in range(0, many, max(1, -(-many // most))):
         item = vectors[place]
         if not isinstance(item, (list, tuple)):
-            item = next((found for name in _ITEMS if (found := told(item, name)) is not None), item)
+            item = next((found for name in _ITEMS if (found := _part(item, name)) is not None), item)
         yield item
 
 
