@@ -130,9 +130,14 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def e2e(session: nox.Session) -> None:
     """Real servers; each test says which program it needs."""
-    install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test"))
-    apart = [f"--ignore=tests/e2e/{name}.py" for name in REDIS_TESTS]
-    session.run("pytest", "tests/e2e", *apart, *session.posargs, env={"TEST_AGENT": otlp_receiver(session)})
+    groups = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
+    install(session, *groups, "model2vec>=0.10")  # a local model for the dashboards that needs no torch
+    others = {
+        "TEST_AGENT": apart(session, "ddapm-test-agent", "ddapm-test-agent~=1.69"),
+        "PHOENIX": apart(session, "phoenix", "arize-phoenix~=20.26"),
+    }
+    left = [f"--ignore=tests/e2e/{name}.py" for name in REDIS_TESTS]
+    session.run("pytest", "tests/e2e", *left, *session.posargs, env=others)
 
 
 @nox.session
@@ -150,13 +155,13 @@ def redis_line(session: nox.Session) -> None:
     )  # fmt: skip
 
 
-def otlp_receiver(session: nox.Session) -> str:
-    """The OTLP receiver of tests/e2e, in an environment of its own: its dependencies are not ours."""
-    programs = Path(session.virtualenv.location).with_name("test-agent") / "bin"
-    if not (programs / "ddapm-test-agent").exists():
+def apart(session: nox.Session, program: str, package: str) -> str:
+    """A program of tests/e2e, in an environment of its own: its dependencies are not ours."""
+    programs = Path(session.virtualenv.location).with_name(program) / "bin"
+    if not (programs / program).exists():
         session.run("python", "-m", "venv", str(programs.parent))
-        session.run(str(programs / "pip"), "install", "--quiet", "ddapm-test-agent~=1.69", external=True)
-    return str(programs / "ddapm-test-agent")
+        session.run(str(programs / "pip"), "install", "--quiet", package, external=True)
+    return str(programs / program)
 
 
 @nox.session

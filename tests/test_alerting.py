@@ -269,7 +269,9 @@ def test_it_rests_for_the_cooldown(watched: Watched) -> None:
 
 
 def test_every_threshold_with_a_measure_is_one_that_there_is() -> None:
-    assert set(Thresholds.load(None, pytest.fail)) - set(MEASURES) == {"stale_telemetry"}
+    assert set(Thresholds.load(None, pytest.fail)) - set(MEASURES) == {
+        "stale_telemetry", "rate_limit_headroom", "broken_vectors",
+    }  # fmt: skip
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.one_of(st.none(), st.floats(0, 2))), max_size=60))

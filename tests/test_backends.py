@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import otel_embed
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
+from otel_embed import guard
 from otel_embed.backends.naming import label, series
 from otel_embed.backends.signals import SIGNALS
 from otel_embed.gauges import gpu, stores
@@ -80,6 +81,7 @@ def scraped(server: OpenAIServer) -> Iterator[dict[str, set[str]]]:
     """The series of one scrape and their labels, after calls of many kinds."""
     registry = CollectorRegistry()
     meters = MeterProvider(metric_readers=[PrometheusMetricReader(registry=registry)], shutdown_on_exit=False)
+    guard.dropped.clear()
     otel_embed.uninstrument()
     otel_embed.instrument(meter_provider=meters, semconv="both", token_counting="estimate", alerts="on")
     try:
@@ -140,7 +142,7 @@ def test_a_scrape_has_the_names_and_labels_that_are_known(scraped: dict[str, set
         for signal in SIGNALS
         for part in (("bucket", "sum", "count") if signal.kind == "histogram" else ("",))
         if signal.name.startswith(("hw.", "otel_embed.local", "otel_embed.model", "otel_embed.budget"))
-        or signal.instrument in (names.PADDING, names.TRUNCATED, names.DROPPED, names.PENDING)
+        or signal.instrument in (names.PADDING, names.TRUNCATED, names.DROPPED, names.PENDING, names.FUSE)
     }, "which need a GPU, a model in this process, a budget, a failure of our own, an open call"
 
 

@@ -50,7 +50,7 @@ def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 
 def test_there_is_a_board_for_each_subject() -> None:
-    assert set(BOARDS) == {"cost", "latency", "stages", "cache", "errors", "tenants", "local", "chat"}
+    assert set(BOARDS) == {"cost", "latency", "stages", "cache", "errors", "quality", "tenants", "local", "chat"}
     assert len({board["uid"] for board in BOARDS.values()}) == len(BOARDS)
     assert all(len(board["uid"]) <= 40 for board in BOARDS.values())
 

@@ -29,6 +29,7 @@ def test_the_defaults_are_those_of_the_guides_this_package_follows() -> None:
         "error_rate": ("above", 0.01),
         "retry_rate": ("above", 0.2),
         "rate_limit_requests": ("below", 10),
+        "rate_limit_headroom": ("below", 0.1),
         "throughput": ("below", 1000),
         "queue_depth": ("above", 1000),
         "cache_hit_rate": ("below", 0.4),
@@ -40,6 +41,7 @@ def test_the_defaults_are_those_of_the_guides_this_package_follows() -> None:
         "model_load": ("above", 30),
         "gpu_idle": ("below", 0.7),
         "gpu_saturated": ("above", 0.9),
+        "broken_vectors": ("above", 0),
         "stale_telemetry": ("above", 600),
         "own_failures": ("above", 0),
     }

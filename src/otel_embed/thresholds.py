@@ -28,6 +28,7 @@ METRICS: Final = {
     "error_rate": names.DURATION.name,
     "retry_rate": names.RETRIES.name,
     "rate_limit_requests": names.RATE_LIMIT.name,
+    "rate_limit_headroom": names.HEADROOM.name,
     "throughput": names.INPUTS.name,
     "queue_depth": names.PENDING.name,
     "cache_hit_rate": names.LOOKUPS.name,
@@ -39,11 +40,14 @@ METRICS: Final = {
     "model_load": names.LOAD_DURATION.name,
     "gpu_idle": names.GPU_UTILIZATION.name,
     "gpu_saturated": names.GPU_UTILIZATION.name,
+    "broken_vectors": names.FOUND_PROBLEMS.name,
     "stale_telemetry": names.INPUTS.name,
     "own_failures": names.DROPPED.name,
 }
 """The metric that each threshold is about."""
-RATIOS: Final = frozenset({"error_rate", "cache_hit_rate", "answer_cache_hit_rate", "gpu_idle", "gpu_saturated"})
+RATIOS: Final = frozenset(
+    {"error_rate", "rate_limit_headroom", "cache_hit_rate", "answer_cache_hit_rate", "gpu_idle", "gpu_saturated"}
+)
 """Shares of a whole: their limits are from 0 to 1."""
 _LARGEST: Final = Decimal(10**12)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from otel_embed.backends import signals
-from otel_embed.backends.alerts import Alert, Format
+from otel_embed.backends.alerting import Alert, Format
 from otel_embed.backends.datadog import count, filtered, gained, tag
 from otel_embed.backends.signals import Signal
 from otel_embed.report import names
@@ -17,6 +17,12 @@ _WINDOWS: Final = ((60, "1m"), (300, "5m"), (600, "10m"), (900, "15m"), (1800, "
 """Those that a monitor of metrics can look at."""
 _EMBEDDINGS: Final = f"!{names.OPERATION}:*"
 _CHAT: Final = f"{names.OPERATION}:*"
+_BROKEN: Final = " OR ".join(
+    f"{names.PROBLEM}:{problem}"
+    for problem in (
+        "nan_vector", "infinite_vector", "zero_vector", "wrong_dimension", "dimension_change", "model_change"
+    )
+)  # fmt: skip
 _MINUTES: Final = "<minutes>"
 _STALE: Final = "stale_telemetry"
 """Datadog itself can tell when data is missing: nothing else is to fire."""
@@ -83,7 +89,7 @@ def _limit(alert: Alert) -> float:
 
 
 def _tags(alert: Alert) -> tuple[str, ...]:
-    return tuple(name for name in alert.by if name != "instance")
+    return alert.by
 
 
 def _query(alert: Alert) -> str:
@@ -123,6 +129,7 @@ _QUERIES: Final[dict[str, tuple[str, _Ask]]] = {
     ),
     "retry_rate": ("sum", lambda _, by: f"{gained(signals.RETRIES, by)} / {count(signals.DURATION, by)}"),
     "rate_limit_requests": _gauge("min", "max", signals.RATE_LIMIT, f"{names.RATE_LIMIT_KIND}:requests"),
+    "rate_limit_headroom": _gauge("min", "max", signals.HEADROOM),
     "throughput": ("sum", lambda _, by: f"{gained(signals.INPUTS, by)} / {_MINUTES}"),
     "queue_depth": _gauge("sum", "avg", signals.PENDING),
     "cache_hit_rate": _hits(_EMBEDDINGS),
@@ -136,6 +143,7 @@ _QUERIES: Final[dict[str, tuple[str, _Ask]]] = {
     "model_load": _gauge("avg", "avg", signals.LOAD),
     "gpu_idle": _gauge("max", "avg", signals.GPU_BUSY),
     "gpu_saturated": _gauge("max", "avg", signals.GPU_BUSY),
+    "broken_vectors": ("sum", lambda _, by: gained(signals.PROBLEMS, by, _BROKEN)),
     _STALE: _sum(signals.INPUTS),
     "own_failures": _sum(signals.DROPPED),
 }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from otel_embed.backends.alerts import Alert, Format
+from otel_embed.backends.alerting import Alert, Format
 from otel_embed.backends.naming import label
 from otel_embed.backends.promql import duration
 from otel_embed.backends.yaml import dump

@@ -17,7 +17,8 @@ class Signal(NamedTuple):
     instrument: Instrument
     kind: Kind
     attributes: tuple[str, ...]
-    """Those that a point may have; not every point has all."""
+    """Those that a point may have; not every point has all. Where calls were made for somebody, the keys of
+    ``OTEL_EMBED_BAGGAGE_ATTRIBUTES`` are there as well."""
 
     @property
     def name(self) -> str:
@@ -26,8 +27,8 @@ class Signal(NamedTuple):
 
 _MODEL: Final = (names.PROVIDER, names.REQUEST_MODEL)
 _CALL: Final = (names.OPERATION, *_MODEL, names.RESPONSE_MODEL, names.ADDRESS, names.PORT)
+_BUDGET: Final = (names.BUDGET, names.PERIOD, names.BUDGET_SCOPE, *_MODEL)
 _COMPONENT: Final = (names.FRAMEWORK, names.COMPONENT)
-_BUDGET: Final = (names.BUDGET, names.PERIOD, names.BUDGET_SCOPE)
 _GPU: Final = (names.HW_ID, names.HW_NAME, names.HW_MODEL, names.HW_VENDOR, names.HW_PARENT, names.HW_TYPE)
 
 DURATION: Final = Signal(names.DURATION, "histogram", (*_CALL, names.ERROR_TYPE))
@@ -48,6 +49,7 @@ STAGES: Final = Signal(names.STAGE_TIME, "counter", (*_CALL, *_COMPONENT, names.
 ERRORS: Final = Signal(names.ERRORS, "counter", (names.OPERATION, *_MODEL, names.CAUSE))
 RETRIES: Final = Signal(names.RETRIES, "counter", (*_MODEL, names.RETRY_STATUS))
 RATE_LIMIT: Final = Signal(names.RATE_LIMIT, "gauge", (*_MODEL, names.RATE_LIMIT_KIND))
+HEADROOM: Final = Signal(names.HEADROOM, "gauge", (*_MODEL, names.RATE_LIMIT_KIND))
 PENDING: Final = Signal(names.PENDING, "updown", _MODEL)
 LOOKUPS: Final = Signal(names.LOOKUPS, "counter", (names.OPERATION, names.CACHE_STORE, names.CACHE_OUTCOME))
 ENTRIES: Final = Signal(names.CACHE_ENTRIES, "gauge", (names.CACHE_STORE,))
@@ -62,6 +64,11 @@ BUDGET_SPENT: Final = Signal(names.BUDGET_SPENT, "gauge", _BUDGET)
 BUDGET_REMAINING: Final = Signal(names.BUDGET_REMAINING, "gauge", _BUDGET)
 BUDGET_PROJECTED: Final = Signal(names.BUDGET_PROJECTED, "gauge", _BUDGET)
 BUDGET_ALERTS: Final = Signal(names.BUDGET_ALERTS, "counter", (names.BUDGET, names.PERIOD, names.THRESHOLD))
+CHECKED: Final = Signal(names.CHECKED_ITEMS, "counter", (*_MODEL, names.CHECKED))
+PROBLEMS: Final = Signal(names.FOUND_PROBLEMS, "counter", (*_MODEL, names.PROBLEM))
+WASTED_TOKENS: Final = Signal(names.WASTED_TOKENS, "counter", (*_MODEL, names.WASTE))
+WASTED_COST: Final = Signal(names.WASTED_MONEY, "counter", (*_MODEL, names.WASTE))
+BATCH_LIMIT: Final = Signal(names.BATCH_LIMIT, "gauge", _MODEL)
 DROPPED: Final = Signal(names.DROPPED, "counter", (names.DROPPED_WHAT,))
 OVERHEAD: Final = Signal(names.OVERHEAD, "counter", (names.OVERHEAD_PART,))
 FUSE: Final = Signal(names.FUSE, "gauge", ())

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from otel_embed.backends import datadog_monitors, prometheus
-from otel_embed.backends.alerts import Alert, alerts
+from otel_embed.backends.alerting import Alert
+from otel_embed.backends.alerts import alerts
 from otel_embed.backends.grafana.alerts import provisioning
 from otel_embed.cli.output import Refused
 from otel_embed.environment_variables import OTEL_EMBED_THRESHOLDS

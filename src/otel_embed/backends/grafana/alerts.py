@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from otel_embed.backends.alerts import Alert
+from otel_embed.backends.alerting import Alert
 from otel_embed.backends.prometheus import SHOWN, where
 from otel_embed.backends.promql import duration
 from otel_embed.backends.yaml import dump

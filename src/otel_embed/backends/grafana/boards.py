@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from otel_embed.backends.grafana import cache, chat, cost, errors, latency, local, stages, tenants
+from otel_embed.backends.grafana import cache, chat, cost, errors, latency, local, quality, stages, tenants
 from otel_embed.thresholds import Thresholds
 
-_MODULES = (cost, latency, stages, cache, errors, tenants, local, chat)
+_MODULES = (cost, latency, stages, cache, errors, quality, tenants, local, chat)
 
 
 def files(thresholds: Thresholds) -> Iterator[tuple[str, str]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from otel_embed.backends import signals
 from otel_embed.backends.grafana.panels import ALL, PROM, Board, Line, graph, legend, stat, table
 from otel_embed.backends.grafana.queries import EMBEDDINGS, MODEL, rate, total
+from otel_embed.backends.signals import Signal
 from otel_embed.report import names
 from otel_embed.thresholds import Thresholds
 
 
 def board(thresholds: Thresholds) -> Board:
     cost, tokens, inputs, saved = signals.COST, signals.TOKENS, signals.INPUTS, signals.SAVED_COST
-    process = ("job", "instance", names.BUDGET)
     panels = [
         stat("Spent", "currencyUSD", total(cost), "What models cost, where the price is known.", cost),
         stat("A day at this pace", "currencyUSD", f"{total(cost)} / {ALL.seconds} * 86400",
@@ -31,16 +31,21 @@ def board(thresholds: Thresholds) -> Board:
         graph("Saved an hour", "currencyUSD", rate(saved, by=(names.CACHE_STORE,), seconds=3600),
               "By the cache's store.", saved, stacked=True),
         graph("Budgets", "currencyUSD", [
-            Line(PROM.now("max", signals.BUDGET_SPENT, process), "spent " + legend("job", names.BUDGET)),
-            Line(PROM.now("max", signals.BUDGET_LIMIT, process), "limit " + legend("job", names.BUDGET)),
-            Line(PROM.now("max", signals.BUDGET_PROJECTED, process), "projected " + legend("job", names.BUDGET)),
-        ], "Of processes that were given one.", signals.BUDGET_SPENT, signals.BUDGET_LIMIT, signals.BUDGET_PROJECTED),
-        graph("Left of budgets", "currencyUSD",
-              Line(PROM.now("min", signals.BUDGET_REMAINING, ("job", names.BUDGET)), legend("job", names.BUDGET)),
-              "Of the process that has least.", signals.BUDGET_REMAINING),
+            _budget("spent", signals.BUDGET_SPENT), _budget("limit", signals.BUDGET_LIMIT),
+            _budget("projected", signals.BUDGET_PROJECTED),
+        ], "Spent, and projected for the end of the period.", signals.BUDGET_SPENT, signals.BUDGET_LIMIT,
+              signals.BUDGET_PROJECTED),
+        graph("Left of budgets", "currencyUSD", _budget("left", signals.BUDGET_REMAINING),
+              "Of the process that has the least where each has its own.", signals.BUDGET_REMAINING),
         table("Marks of budgets that were passed", "short",
-              Line(total(signals.BUDGET_ALERTS, by=("job", names.BUDGET, names.THRESHOLD))),
-              "In percent, with how often.", signals.BUDGET_ALERTS),
+              Line(total(signals.BUDGET_ALERTS, by=(names.BUDGET, names.PERIOD, names.THRESHOLD))),
+              "50, 80 and 100 percent, say, in the time that is shown.", signals.BUDGET_ALERTS),
         graph("Inputs a second", "short", rate(inputs, by=MODEL), "By provider and model.", inputs),
     ]  # fmt: skip
     return Board("cost", "Cost", "What embedding and chat models cost, and what caches save.", panels)
+
+
+def _budget(what: str, signal: Signal) -> Line:
+    by = ("job", names.BUDGET, names.PERIOD, *MODEL)
+    how = "min" if signal is signals.BUDGET_REMAINING else "max"
+    return Line(PROM.now(how, signal, by), f"{what} {legend('job', names.BUDGET, names.PERIOD, *MODEL)}")

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-from otel_embed.backends.naming import label, series
+from otel_embed.backends.grafana.variables import SOURCE, variables
+from otel_embed.backends.naming import label
 from otel_embed.backends.promql import Language, Series, Window
-from otel_embed.backends.signals import CHAT_DURATION, DURATION, LOCAL, Signal
+from otel_embed.backends.signals import Signal
 from otel_embed.report import names
 from otel_embed.thresholds import Threshold
 
@@ -18,7 +19,6 @@ STEP: Final = Window("$__rate_interval", "($__rate_interval_ms / 1000)", "1h")
 ALL: Final = Window("$__range", "$__range_s", "1h")
 """All that the dashboard shows."""
 NOTHING: Final = "no traffic"
-SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _WIDTH: Final = 24
 
 
@@ -86,10 +86,6 @@ class Board(NamedTuple):
     variables: Sequence[dict[str, Any]] = ()
 
     def document(self) -> dict[str, Any]:
-        link = {
-            "type": "dashboards", "title": "otel-embed", "tags": ["otel-embed"], "asDropdown": True,
-            "includeVars": True, "keepTime": True, "icon": "external link", "targetBlank": False, "url": "",
-        }  # fmt: skip
         return {
             "uid": f"otel-embed-{self.name}",
             "title": f"otel-embed / {self.title}",
@@ -102,34 +98,20 @@ class Board(NamedTuple):
             "refresh": "1m",
             "time": {"from": "now-6h", "to": "now"},
             "timezone": "browser",
-            "links": [link],
+            "links": [_link("dashboards", "otel-embed", "", asDropdown=True, includeVars=True, keepTime=True)],
             "annotations": {"list": []},
-            "templating": {"list": [*_variables(), *self.variables]},
+            "templating": {"list": [*variables(), *self.variables]},
             "panels": list(_placed(self.panels)),
         }
 
 
-def _variables() -> Iterable[dict[str, Any]]:
-    seen = "|".join(series(signal, "count") for signal in (DURATION, CHAT_DURATION, LOCAL))
-    any_call = f'{{__name__=~"{seen}"'
-    yield {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "regex": "",
-           "hide": 0, "refresh": 1, "current": {}, "multi": False, "includeAll": False}  # fmt: skip
-    yield _query("job", "Job", f"label_values({any_call}}}, job)", ".+")
-    yield _query("instance", "Instance", f'label_values({any_call},job=~"$job"}}, instance)', ".+")
-    model = f'label_values({any_call},job=~"$job",instance=~"$instance"}}, {label(names.REQUEST_MODEL)})'
-    yield _query("model", "Model", model, ".*")
-    yield text_variable("tempo", "UID of Tempo", "tempo", "Where the links to traces lead.")
-
-
-def _query(name: str, title: str, query: str, all_value: str) -> dict[str, Any]:
-    return {"name": name, "label": title, "type": "query", "datasource": SOURCE, "query": query, "definition": query,
-            "allValue": all_value, "includeAll": True, "multi": True, "refresh": 2, "sort": 1, "hide": 0,
-            "current": {"text": ["All"], "value": ["$__all"]}}  # fmt: skip
-
-
-def text_variable(name: str, title: str, value: str, about: str) -> dict[str, Any]:
-    return {"name": name, "label": title, "type": "textbox", "query": value, "description": about, "hide": 0,
-            "current": {"text": value, "value": value}}  # fmt: skip
+def _link(kind: str, title: str, url: str, **more: bool) -> dict[str, Any]:
+    """``dashboards`` are those with our tag, ``link`` is an address."""
+    return {
+        "type": kind, "title": title, "url": url, "tags": ["otel-embed"] if kind == "dashboards" else [],
+        "icon": "external link", "tooltip": "", "targetBlank": False, "asDropdown": False, "includeVars": False,
+        "keepTime": False, **more,
+    }  # fmt: skip
 
 
 def _placed(panels: Sequence[Panel]) -> Iterable[dict[str, Any]]:
@@ -153,7 +135,7 @@ def _drawn(panel: Panel) -> dict[str, Any]:
         "targets": [_target(panel, number, line) for number, line in enumerate(panel.lines)],
         "fieldConfig": {"defaults": _field(panel), "overrides": []},
         "options": _options(panel),
-        "links": [] if panel.traces is None else [{"title": "Traces", "url": _explore(panel.traces)}],
+        "links": [] if panel.traces is None else [_link("link", "Traces", _explore(panel.traces))],
     }
     if panel.kind == "timeseries":
         drawn["interval"] = "1m"  # as metrics come once a minute where nobody says otherwise

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from otel_embed.backends import signals
-from otel_embed.backends.grafana.panels import Board, Line, graph, stat, table, text_variable
+from otel_embed.backends.grafana.panels import Board, Line, graph, stat, table
 from otel_embed.backends.grafana.queries import EMBEDDINGS, FAILED, quantile, rate, share_now, total
+from otel_embed.backends.grafana.variables import text_variable
 from otel_embed.thresholds import Thresholds
 
 WHO: Final = ("$attribute",)
