@@ -63,6 +63,7 @@ from otel_embed.report import (
     limits,
     log,
     metrics,
+    overhead,
     pending,
     recorder,
     run_recorder,
@@ -79,7 +80,7 @@ from otel_embed.transports import body, httpx
 from test_langchain_chat import OpenAI, Shelf, Thinking, double, fake
 
 MODULES = [endpoints, exchange, failure, headers, observe, stages, threads, timeline, langchain, bill, prices, tokens,
-           provider, budget, coexist, exemplars, limits, log, metrics, pending, recorder, slowest, spans, totals, track,
+           provider, budget, coexist, exemplars, limits, log, metrics, overhead, pending, recorder, slowest, spans, totals, track,
            body, httpx, answers, runs, langchain_handler, langchain_runs, chat, chat_sums, chat_totals, dimensions,
            run_recorder, run_spans, seen, operations, report_of_operations, langchain_stores, llama_index,
            haystack, work_totals, attribution, budget_sums, accounts, alerts, periods, rules, recorded]  # fmt: skip
@@ -121,6 +122,7 @@ ELSEWHERE = {
         "_Send.__init__", "Calibration.__init__", "parsed", "_row", "_user_rows", "_warning", "Elsewhere.__init__",
         "read_document", "day", "_exact", "quoted", "named", "register", "_handler", "_handler_class", "Runs.__init__",
         "RunRecorder.__init__", "RunRecorder.configure", "RunSpans.__init__", "ChatTotals.__init__", "ChatTotals.clear",
+        "Overhead.__init__", "Overhead.clear", "Overhead._begin", "Overhead.configure",
         "WorkTotals.__init__", "WorkTotals.clear",
         "AnswerCacheSite.__init__", "ChatPrices.__init__", "Attributions.__init__", "Attributions.read",
         "Attributions.reserve", "Attributions.switch_on", "Attributions.start_anew", "Attributing.__init__",
@@ -139,7 +141,7 @@ ELSEWHERE = {
         "Budget.exceeded", "OpenCall.stop", "Accounts.blocked", "Accounts.passed", "Calendar.at", "Account.turn",
         "alerts.payload", "Budget._learn", "Calendar.period", "periods._ns",
         "OpenExchange.__init__", "OpenExchange.mark", "OpenExchange.answered", "OpenExchange.server", "OpenCall.exchange",
-        "Exchange.__init__", "CallRecorder._finish_load", "Pricing._unusual", "Pricing._with_media", "Prices.find_media", "_is_quick", "_condensed", "_add_work",
+        "Exchange.__init__", "CallRecorder._finish_load", "Overhead._blow", "Pricing._unusual", "Pricing._with_media", "Prices.find_media", "_is_quick", "_condensed", "_add_work",
         "Pricing._as_sent", "OpenCall._leave", "OpenCall._ending",
         "_tell_work", "_padding", "_truncated", "WorkTotals.add_load", "_Loads.__init__",
         "failure.refused", "headers.number", "Pricing._prices_images", "_is_part",

@@ -14,6 +14,7 @@ import pytest
 
 import otel_embed
 from conftest import Telemetry
+from documents import ROOT, blocks
 from fakes.distributions import distribution
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
@@ -175,3 +176,15 @@ def test_the_report_says_so(slow: Telemetry, server: OpenAIServer, tmp_path: Pat
         ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
         assert "otel_embed switched itself off: in " in ran.stdout + ran.stderr
         assert "otel_embed switched itself off: in " in (tmp_path / "made").read_text()
+
+
+def test_the_page_shows_the_warning_that_there_is(caplog: pytest.LogCaptureFixture) -> None:
+    page = (ROOT / "docs/overhead.md").read_text(encoding="utf-8")
+    now = [0]
+    judged = Overhead(lambda: now[0])
+    judged.configure(0.05)
+    call: Any = type("Call", (), {"root": True, "duration_ns": 10**7})
+    now[0] = 6_200_000_000
+    judged.add([call] * 128, 300 * 10**6, 96_800_000)
+    assert blocks(page, "text")[1] == caplog.messages[0] + "\n"
+    assert f"at least {overhead.FEWEST_CALLS} calls and {overhead.SHORTEST_SECONDS:g} seconds" in page
