@@ -290,7 +290,7 @@ def test_the_report_shows_it(telemetry: Telemetry, client: openai.OpenAI, tmp_pa
     client.embeddings.create(model=SMALL, input=["a", "a"])
     file = tmp_path / "summary.json"
     file.write_text(json.dumps(otel_embed.summary().document))
-    rows = {cells[0]: cells[1:] for table in work_tables(merge([load(file), load(file)])) for _, cells in table.rows}
+    rows = {cells[0]: cells[1:] for table in work_tables(merge([load(file), load(file)])) for _, cells in table.rows if table.title == "Worth a look"}
     assert set(rows) == {"repeated input", "small calls"} or set(rows) == {"repeated input", "duplicate input", "small calls"}
     assert rows["small calls"] == ["242", "1.0 of 2,048 texts", "–", "–"]
     assert int(rows["repeated input"][0]) >= 80 and rows["repeated input"][3].startswith("$")

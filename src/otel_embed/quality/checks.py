@@ -35,7 +35,7 @@ Problem = Literal[
 Waste = Literal[Problem, "failed_attempt"]
 """What tokens were sent for in vain. Those of a failed attempt use up the rate limit, and are seldom billed."""
 
-_A_SECOND, _AT_ONCE = 20, 100
+_A_SECOND, _AT_ONCE = 5, 100
 _MOST_INPUTS, _LEAST_CHARACTERS = 2048, 1 << 16
 _LEAST_VECTORS, _NS_A_NUMBER, _PART = 8, 5, 200
 _MAX_MODELS = 1000
