@@ -57,7 +57,8 @@ class TestOrder:
 
     def test_a_function_that_was_imported_before_us_is_the_class_s_own_and_is_seen(self, programs: Programs) -> None:
         acme(programs.folder)
-        out, _ = programs.run(f"from acme.client import Client\nit = Client()\n{ON}it.embed(['a']); it.embed(['b'])\nseen()")
+        made = "from acme.client import Client\nit = Client()\n"
+        out, _ = programs.run(f"{made}{ON}it.embed(['a']); it.embed(['b'])\nseen()")
         assert out == ["2"]
 
     def test_a_bound_method_that_was_taken_before_us_goes_on_unseen(self, programs: Programs) -> None:
@@ -166,7 +167,8 @@ def call():
 class TestInstallation:
     def test_missing(self, programs: Programs) -> None:
         programs.folder.joinpath("hide.py").write_text("import sys\nsys.modules['openai'] = None\n")
-        out, log = programs.run(f"import hide\n{ON}\ntry:\n    import openai\nexcept ImportError:\n    print('missing')\nseen()")
+        tried = "try:\n    import openai\nexcept ImportError:\n    print('missing')\n"
+        out, log = programs.run(f"import hide\n{ON}{tried}seen()")
         assert (out, log) == (["missing", "0"], "")
 
     @pytest.mark.parametrize("text", ["embeddings = [1]\n", "class OpenAI:\n    pass\n", ""])
@@ -192,9 +194,8 @@ class TestInstallation:
 
     def test_partially_installed(self, programs: Programs) -> None:
         acme(programs.folder, client="import a_dependency_that_is_missing\n", cut=None)
-        out, log = programs.run(
-            f"{ON}for _ in 'ab':\n    try:\n        import acme.client\n    except ImportError as error:\n        print(error)\n"
-        )
+        tried = "    try:\n        import acme.client\n    except ImportError as error:\n        print(error)\n"
+        out, log = programs.run(f"{ON}for _ in 'ab':\n{tried}")
         assert out == ["No module named 'a_dependency_that_is_missing'"] * 2
         assert log == ""
 
