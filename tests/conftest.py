@@ -19,7 +19,7 @@ from fakes.openai_server import OpenAIServer
 from otel_embed import guard
 
 
-pytest.register_assert_rewrite("every_provider", "spans")
+pytest.register_assert_rewrite("every_provider", "programs", "spans")
 
 os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")  # it would tell its makers of each test
 

@@ -35,6 +35,7 @@ from otel_embed.provider import (
     Target,
     Timed,
 )
+from otel_embed.reloads import AgainFinder
 from otel_embed.runs import Runs
 from otel_embed.silence import SilentSite
 from otel_embed.stages import LookupSite, StageSite
@@ -194,6 +195,10 @@ def _imported(name: str, module: ModuleType) -> None:
     with Guard(f"see the import of {name}"):
         for patches in tuple(_installed):
             patches.bind(name, module)
+        _AGAIN.watch(name)
+
+
+_AGAIN = AgainFinder(_imported)
 
 
 def _descendants(base: type) -> Iterator[type]:

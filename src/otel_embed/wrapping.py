@@ -114,7 +114,7 @@ def put(owner: Any, name: str, patch: Patch) -> Callable[[], None] | None:
     inherited = name not in vars(owner)
     raw = inspect.getattr_static(owner, name)
     inner = raw.__func__ if isinstance(raw, (staticmethod, classmethod)) else raw
-    if getattr(inner, "__isabstractmethod__", False):
+    if getattr(inner, "__isabstractmethod__", False) or not (callable(inner) or hasattr(inner, "__get__")):
         return None
     already: Patch | None = getattr(inner, _MARK, None)
     if already is not None:
