@@ -139,7 +139,7 @@ def test_a_slow_down_fires_once_and_resolves(watched: Watched) -> None:
     assert watched.names(12, lambda: slow(watched)) == FIRED
     fired = watched.told[0]
     assert (fired.provider, fired.model, fired.subject) == ("openai", SMALL, None)
-    assert fired.measured is not None and 0.3 <= fired.measured < 0.6
+    assert fired.measured is not None and 0.3 <= fired.measured < 2.0
     assert (fired.limit, fired.unit, fired.severity, fired.above) == (0.25, "s", "warning", True)
     assert fired.text == f"latency_p95 of openai {SMALL} is {fired.measured:.4g} s, above 0.25 s."
     assert watched.watch.active()["latency_p95"] == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -135,7 +136,8 @@ def test_a_cancelled_task_ends_as_without_us(
             assert task.cancel("no longer needed")
             with pytest.raises(asyncio.CancelledError) as error:
                 await task
-            assert task.cancelled() and error.value.args == ("no longer needed",)
+            said = ("no longer needed",) if sys.version_info >= (3, 11) else ()
+            assert task.cancelled() and error.value.args == said
 
     run(cancelled())
     assert failed(telemetry) == ("asyncio.exceptions.CancelledError", "cancelled")
