@@ -23,7 +23,7 @@ from otel_embed.cli.known_prices import KnownPrices
 from otel_embed.pricing import chat
 from otel_embed.pricing.chat import ChatPrices
 from otel_embed.pricing.prices import Prices, Refused
-from otel_embed.record import ChatUsage
+from otel_embed.run_record import ChatUsage
 
 GOOD = """
     [[price]]

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from contextvars import Token
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from otel_embed.record import Batch, ChatReply, ChatRequest, Component, Reply, Request, Stage
+from otel_embed.record import Batch, Component, Reply, Request, Stage
+from otel_embed.run_record import ChatReply, ChatRequest
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

@@ -19,18 +19,8 @@ from opentelemetry.context import Context
 from otel_embed.failure import failure
 from otel_embed.guard import Guard
 from otel_embed.provider import FoundAnswer
-from otel_embed.record import (
-    AnswerCache,
-    Attribution,
-    Began,
-    ChatCall,
-    ChatReply,
-    ChatRequest,
-    Component,
-    ComponentRun,
-    Cost,
-    Failure,
-)
+from otel_embed.record import Attribution, Component, Cost, Failure
+from otel_embed.run_record import AnswerCache, Began, ChatCall, ChatReply, ChatRequest, ComponentRun
 
 OPEN_RUN = context.create_key("otel-embed-run")
 MAX_OPEN = 10_000

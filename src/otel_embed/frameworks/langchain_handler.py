@@ -12,7 +12,7 @@ from typing import Any
 
 import otel_embed.guard as guard
 from otel_embed.frameworks import langchain_runs as reading
-from otel_embed.record import Current
+from otel_embed.run_record import Current
 
 _TELLING = guard.Guard("follow a run of LangChain's")
 _GENERATES = CO_GENERATOR | CO_ASYNC_GENERATOR

@@ -9,7 +9,8 @@ from typing import Any
 from otel_embed.endpoints import provider_of
 from otel_embed.provider import Arguments, FoundAnswer
 from otel_embed.reading import count, first, server, text
-from otel_embed.record import Began, ChatReply, ChatRequest, ChatUsage, Current, Messages, Server
+from otel_embed.record import Server
+from otel_embed.run_record import Began, ChatReply, ChatRequest, ChatUsage, Current, Messages
 
 _FRAMEWORK = "langchain"
 _PROVIDERS = {

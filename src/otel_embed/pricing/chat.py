@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from otel_embed.environment_variables import OTEL_EMBED_PRICES
 from otel_embed.pricing import import_aside
 from otel_embed.pricing.prices import Elsewhere, Prices, Refused, day, genai_name, named, parsed, quoted, read_document
-from otel_embed.record import ChatUsage, Cost, CostSource
+from otel_embed.record import Cost, CostSource
+from otel_embed.run_record import ChatUsage
 
 _AMOUNTS = ("input", "cached_input", "cache_write", "output")
 _LIMIT = "up_to_input_tokens"

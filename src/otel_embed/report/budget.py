@@ -10,7 +10,7 @@ from typing import Any
 from otel_embed.config import Config
 from otel_embed.exceeded import BudgetExceeded
 from otel_embed.observe import OpenCall
-from otel_embed.record import ChatCall, Component, EmbeddingCall
+from otel_embed.record import Component, EmbeddingCall
 from otel_embed.report import names
 from otel_embed.report.budgets.accounts import Accounts, Standing
 from otel_embed.report.budgets.alerts import Alerts
@@ -19,6 +19,7 @@ from otel_embed.report.budgets.rules import Rule, rules
 from otel_embed.report.budgets.shared import SharedStore
 from otel_embed.report.budgets.webhook import Webhook
 from otel_embed.report.totals import PICODOLLARS
+from otel_embed.run_record import ChatCall
 
 _logger = logging.getLogger("otel_embed.budget")
 _MAX_ALONE = 1000

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-from otel_embed.record import ChatCall, ChatUsage, ComponentRun
 from otel_embed.report.sketch import Sketch
 from otel_embed.report.totals import MAX_SERIES, OVERFLOW, PICODOLLARS, Key
+from otel_embed.run_record import ChatCall, ChatUsage, ComponentRun
 
 MAX_COMPONENTS = 500
 _UNKNOWN = ChatUsage()

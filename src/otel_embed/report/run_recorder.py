@@ -9,7 +9,7 @@ from opentelemetry.trace import NonRecordingSpan, Tracer, set_span_in_context
 from otel_embed.config import Config
 from otel_embed.guard import Guard, guarded
 from otel_embed.pricing.chat import ChatPrices
-from otel_embed.record import ChatCall, ChatRequest, ChatUsage, Cost
+from otel_embed.record import Cost
 from otel_embed.report import coexist, names
 from otel_embed.report.attribution import Attributions
 from otel_embed.report.budget import Budget
@@ -18,6 +18,7 @@ from otel_embed.report.dimensions import Attributes, billed, histogram
 from otel_embed.report.run_spans import RunSpans
 from otel_embed.report.totals import Key
 from otel_embed.report.track import track_chat
+from otel_embed.run_record import ChatCall, ChatRequest, ChatUsage
 from otel_embed.runs import OpenRun
 
 _COUNTING = Guard("count a run")

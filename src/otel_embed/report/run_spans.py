@@ -9,10 +9,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 
 from otel_embed.observe import OPEN_CALL
-from otel_embed.record import ChatCall, ChatRequest, ComponentRun, Failure, Messages
+from otel_embed.record import Failure
 from otel_embed.report import coexist, names
 from otel_embed.report.dimensions import Attributes
 from otel_embed.report.spans import SPAN
+from otel_embed.run_record import ChatCall, ChatRequest, ComponentRun, Messages
 from otel_embed.runs import OPEN_RUN, OpenRun
 
 _FAILED = Status(StatusCode.ERROR)  # without a description: an exception's text can hold what the application asked

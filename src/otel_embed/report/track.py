@@ -12,8 +12,9 @@ from opentelemetry import context
 from opentelemetry.context import Context
 
 from otel_embed.observe import OpenCall
-from otel_embed.record import ChatCall, EmbeddingCall
+from otel_embed.record import EmbeddingCall
 from otel_embed.report.totals import PICODOLLARS
+from otel_embed.run_record import ChatCall
 
 TRACKED = context.create_key("otel-embed-tracked")
 
