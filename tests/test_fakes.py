@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from functools import partial
 from typing import Any
 
 import openai
@@ -462,7 +463,9 @@ def test_a_bundled_server_that_cannot_start_says_so() -> None:
 
 def test_the_bundled_server_is_stopped_by_an_interrupt() -> None:
     command = [sys.executable, "-m", "otel_embed.demo.server"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell has what it runs in the background ignore it
+    with subprocess.Popen(command, preexec_fn=heeded, **pipes) as process:
         assert process.stdout.readline().startswith("http://127.0.0.1:")
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=10) == ("", "")

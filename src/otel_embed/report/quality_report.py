@@ -23,7 +23,8 @@ _LOGGED: dict[Problem, str] = {
     "dimension_change": "vectors have another number of dimensions than before, and cannot be compared with those",
     "model_change": "another model answers than before, whose vectors may not be comparable with those before",
 }
-"""What is worth a line in a log, once for each model; the others are the application's to judge by their number."""
+"""What is worth a line in a log, once for each model, and of a level that a program without logging does not print: its
+output stays what it was. The others are the application's to judge by their number."""
 _MAX_LOGGED = 1000
 
 
@@ -43,7 +44,7 @@ class QualityReport:
             key = (problem, call.provider, call.request.model)
             if problem in _LOGGED and key not in self._logged and len(self._logged) < _MAX_LOGGED:
                 self._logged.add(key)
-                _logger.warning(
+                _logger.info(
                     "%s %s: %s. This is logged once; the metric %s counts on.",
                     call.provider, call.request.model or "", _LOGGED[problem], names.FOUND_PROBLEMS.name,
                 )  # fmt: skip
