@@ -130,7 +130,7 @@ ELSEWHERE = {
     },
     "runs in a thread of ours, when metrics are collected, or for a command": {
         "Prices.rows", "Prices.explain", "ChatPrices.rows", "inspect", "locate", "prefetch", "_cache", "_download", "_keep",
-        "CallRecorder.budget_left", "CallRecorder.pending", "CallRecorder.limits", "CallRecorder.budget_shares",
+        "CallRecorder.budget_left", "CallRecorder.budget_shares",
         "TokenCounter._fetched", "TokenCounter._load_later", "TokenCounter._load_guarded", "Elsewhere._pending",
         "Elsewhere._ask", "_from_genai_prices", "genai_name",
     },

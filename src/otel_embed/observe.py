@@ -157,10 +157,10 @@ class OpenCall:
     """The span that records this call, where one does; its context once it has ended."""
     covered = False
     """True when that span belongs to another instrumentation."""
-    paid_tokens = paid_picodollars = unpaid = 0
-    """What they took in all, reported or not, and how many there are whose cost is not known."""
     tokens_below: int | None = 0
     """What providers billed for the calls inside this one; None once one of them did not say."""
+    paid_tokens = paid_picodollars = unpaid = 0
+    """What they took in all, reported or not, and how many there are whose cost is not known."""
     leaf: tuple[str, str | None] | None = None
     """Provider and model of the last call inside this one that was billed."""
     headers: Any = None

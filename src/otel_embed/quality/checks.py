@@ -172,7 +172,8 @@ def _look_at_failure(call: OpenCall, found: _Found) -> None:
     """What failed attempts cost of a rate limit, and whether the length of a text is the reason."""
     attempts = sum(isinstance(lane, OpenExchange) for lane in call.lanes)
     looked = inputs.look(call.request.content, None, None, _MOST_INPUTS, _LEAST_CHARACTERS)
-    found.wasted_tokens["failed_attempt"] = attempts * ceil(looked.characters / _CHARACTERS_A_TOKEN)
+    if attempts:
+        found.wasted_tokens["failed_attempt"] = attempts * ceil(looked.characters / _CHARACTERS_A_TOKEN)
     if call.failure is not None and call.failure.cause == "invalid_input":
         found.add("empty_input", looked.empty)
         _look_for_length(call, looked, None, found)

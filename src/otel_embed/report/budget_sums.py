@@ -7,8 +7,16 @@ from collections.abc import Iterator
 from otel_embed.report import names
 from otel_embed.report.budget import Budget
 from otel_embed.report.budgets.accounts import Standing
-from otel_embed.report.dimensions import Attributes, Sums
+from otel_embed.report.dimensions import Attributes, Observers, Sums
 from otel_embed.report.totals import PICODOLLARS
+
+
+def observe(metrics: Observers, budget: Budget) -> None:
+    metrics.gauge(names.BUDGET_LIMIT, lambda _: limit(budget))
+    metrics.gauge(names.BUDGET_SPENT, lambda _: spent(budget))
+    metrics.gauge(names.BUDGET_REMAINING, lambda _: remaining(budget))
+    metrics.gauge(names.BUDGET_PROJECTED, lambda _: projected(budget))
+    metrics.counter(names.BUDGET_ALERTS, lambda _: alerts(budget))
 
 
 def limit(budget: Budget) -> Sums:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from opentelemetry.metrics import Histogram, Meter
 from opentelemetry.util.types import AttributeValue
@@ -13,6 +14,14 @@ from otel_embed.report.totals import Key
 
 Attributes = dict[str, AttributeValue]
 Sums = Iterable[tuple[Attributes, float]]
+
+
+class Observers(Protocol):
+    """Takes in what has sums of its own: an instrument, and what reads its points when somebody looks."""
+
+    def counter(self, instrument: Instrument, read: Callable[[Any], Sums]) -> None: ...
+
+    def gauge(self, instrument: Instrument, read: Callable[[Any], Sums]) -> None: ...
 
 
 def histogram(meter: Meter, instrument: Instrument) -> Histogram:

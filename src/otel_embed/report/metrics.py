@@ -17,36 +17,24 @@ from opentelemetry.util.types import AttributeValue
 from otel_embed import guard
 from otel_embed.config import Semconv
 from otel_embed.record import EmbeddingCall
-from otel_embed.report import budget_sums, chat_sums, names
-from otel_embed.report.budget import Budget
+from otel_embed.report import chat_sums, names
 from otel_embed.report.chat_totals import ChatTotals
 from otel_embed.report.dimensions import Attributes, Sums, billed, histogram, of_model, place, semconv
 from otel_embed.report.limits import RateLimits
 from otel_embed.report.local import LocalReport
 from otel_embed.report.names import Instrument
-from otel_embed.report.overhead import Overhead
 from otel_embed.report.pending import PendingInputs
-from otel_embed.report.quality_report import QualityReport
 from otel_embed.report.totals import PICODOLLARS, Identity, Key, Series, Totals, outcome
 
 _MAX_IDENTITIES = 2000
+Read = Callable[[list[Series]], Sums]
+"""Makes the points of a metric of the embedding calls' series; what has sums of its own looks at those."""
 
 
 class MetricReport:
     """Histograms and observed sums on one meter; ``settle`` counts what is not counted yet."""
 
-    def __init__(
-        self,
-        meter: Meter,
-        totals: Totals,
-        pending: PendingInputs,
-        limits: RateLimits,
-        budget: Budget,
-        settle: Callable[[], None],
-        chat: ChatTotals,
-        quality: QualityReport,
-        overhead: Overhead,
-    ) -> None:
+    def __init__(self, meter: Meter, totals: Totals, chat: ChatTotals, settle: Callable[[], None]) -> None:
         self._meter = meter
         self._settle = settle
         self._totals = totals
@@ -54,36 +42,35 @@ class MetricReport:
         self._framework = histogram(meter, names.FRAMEWORK_DURATION)
         self.local = LocalReport(meter)
         self.choose("latest")
-        counter = meter.create_observable_counter
-        self._observe(counter, names.SPEND, lambda all: chain(_spend(all), chat_sums.spend(chat)))
-        self._observe(counter, names.UNPRICED, lambda all: chain(_unpriced(all), chat_sums.unpriced(chat)))
-        self._observe(counter, names.INPUTS, _inputs)
-        self._observe(counter, names.PADDING, _padding)
-        self._observe(counter, names.TRUNCATED, _truncated)
-        self._observe(counter, names.STAGE_TIME, _stage_time)
-        self._observe(counter, names.ERRORS, lambda all: chain(_errors(all), chat_sums.errors(chat)))
-        self._observe(counter, names.RETRIES, _retries)
-        self._observe(meter.create_observable_gauge, names.RATE_LIMIT, lambda _: _rate_limits(limits))
-        self._observe(meter.create_observable_gauge, names.HEADROOM, lambda _: _headroom(limits))
-        self._observe(counter, names.CHECKED_ITEMS, lambda _: quality.checked())
-        self._observe(counter, names.FOUND_PROBLEMS, lambda _: quality.problems())
-        self._observe(counter, names.WASTED_TOKENS, lambda _: quality.wasted_tokens())
-        self._observe(counter, names.WASTED_MONEY, lambda _: quality.wasted_money())
-        self._observe(meter.create_observable_gauge, names.BATCH_LIMIT, lambda _: quality.batch_limits())
-        self._observe(counter, names.LOOKUPS, lambda all: chain(_lookups(all), chat_sums.lookups(chat)))
-        self._observe(counter, names.SAVED_MONEY, lambda all: chain(_saved_money(all), chat_sums.saved_money(chat)))
-        saved_tokens = chat_sums.saved_tokens
-        self._observe(counter, names.SAVED_INPUT_TOKENS, lambda all: chain(_saved_tokens(all), saved_tokens(chat)))
-        self._observe(meter.create_observable_up_down_counter, names.PENDING, lambda _: _pending(pending))
-        gauge = meter.create_observable_gauge
-        self._observe(gauge, names.BUDGET_LIMIT, lambda _: budget_sums.limit(budget))
-        self._observe(gauge, names.BUDGET_SPENT, lambda _: budget_sums.spent(budget))
-        self._observe(gauge, names.BUDGET_REMAINING, lambda _: budget_sums.remaining(budget))
-        self._observe(gauge, names.BUDGET_PROJECTED, lambda _: budget_sums.projected(budget))
-        self._observe(counter, names.BUDGET_ALERTS, lambda _: budget_sums.alerts(budget))
-        self._observe(counter, names.DROPPED, lambda _: _dropped())
-        self._observe(counter, names.OVERHEAD, lambda _: overhead.sums())
-        self._observe(gauge, names.FUSE, lambda _: overhead.fuse())
+        self.counter(names.SPEND, lambda all: chain(_spend(all), chat_sums.spend(chat)))
+        self.counter(names.UNPRICED, lambda all: chain(_unpriced(all), chat_sums.unpriced(chat)))
+        self.counter(names.INPUTS, _inputs)
+        self.counter(names.PADDING, _padding)
+        self.counter(names.TRUNCATED, _truncated)
+        self.counter(names.STAGE_TIME, _stage_time)
+        self.counter(names.ERRORS, lambda all: chain(_errors(all), chat_sums.errors(chat)))
+        self.counter(names.RETRIES, _retries)
+        self.counter(names.LOOKUPS, lambda all: chain(_lookups(all), chat_sums.lookups(chat)))
+        self.counter(names.SAVED_MONEY, lambda all: chain(_saved_money(all), chat_sums.saved_money(chat)))
+        self.counter(names.SAVED_INPUT_TOKENS, lambda all: chain(_saved_tokens(all), chat_sums.saved_tokens(chat)))
+        self.counter(names.DROPPED, lambda _: _dropped())
+
+    def counter(self, instrument: Instrument, read: Read) -> None:
+        """Have this counter's sums read when somebody looks."""
+        self._observe(self._meter.create_observable_counter, instrument, read)
+
+    def gauge(self, instrument: Instrument, read: Read) -> None:
+        """Have this gauge read when somebody looks."""
+        self._observe(self._meter.create_observable_gauge, instrument, read)
+
+    def queue(self, pending: PendingInputs) -> None:
+        """Have the queue's depth read when somebody looks: it goes up and down, and adds up over processes."""
+        self._observe(self._meter.create_observable_up_down_counter, names.PENDING, lambda _: _pending(pending))
+
+    def rate_limits(self, limits: RateLimits) -> None:
+        """Have what is left of rate limits read when somebody looks."""
+        self.gauge(names.RATE_LIMIT, lambda _: _rate_limits(limits))
+        self.gauge(names.HEADROOM, lambda _: _headroom(limits))
 
     def choose(self, semconv: Semconv) -> None:
         """Emit the metrics of this state of the convention from now on."""
@@ -93,9 +80,7 @@ class MetricReport:
         self._tokens = [histogram(self._meter, names.TOKENS)] if latest else []
         self._legacy_tokens = [histogram(self._meter, names.LEGACY_TOKENS)] if legacy else []
 
-    def _observe(
-        self, create: Callable[..., object], instrument: Instrument, read: Callable[[list[Series]], Sums]
-    ) -> None:
+    def _observe(self, create: Callable[..., object], instrument: Instrument, read: Read) -> None:
         reading = guard.Guard(f"observe {instrument.name}")
 
         def observe(_: CallbackOptions) -> Iterable[Observation]:

@@ -13,7 +13,7 @@ from otel_embed.environment_variables import OTEL_EMBED_MAX_OVERHEAD
 from otel_embed.guard import Guard
 from otel_embed.record import EmbeddingCall
 from otel_embed.report import names
-from otel_embed.report.dimensions import Sums
+from otel_embed.report.dimensions import Observers, Sums
 
 _logger = logging.getLogger("otel_embed")
 _SWITCHING_OFF = Guard("switch otel_embed off")
@@ -33,6 +33,10 @@ class Overhead:
         self.blown: str | None = None
         """Why otel_embed switched itself off, in one sentence."""
         self.clear()
+
+    def observe(self, metrics: Observers) -> None:
+        metrics.counter(names.OVERHEAD, lambda _: self.sums())
+        metrics.gauge(names.FUSE, lambda _: self.fuse())
 
     def clear(self) -> None:
         """In a forked child. A fuse that is blown stays so: the wrappers are off there too."""

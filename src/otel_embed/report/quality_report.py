@@ -10,7 +10,7 @@ from otel_embed.observe import OpenCall
 from otel_embed.quality.checks import Checks, Problem
 from otel_embed.quality.models import most_inputs
 from otel_embed.report import names
-from otel_embed.report.dimensions import Sums, place
+from otel_embed.report.dimensions import Observers, Sums, place
 from otel_embed.report.totals import PICODOLLARS
 
 _logger = logging.getLogger("otel_embed.quality")
@@ -48,6 +48,13 @@ class QualityReport:
                     "%s %s: %s. This is logged once; the metric %s counts on.",
                     call.provider, call.request.model or "", _LOGGED[problem], names.FOUND_PROBLEMS.name,
                 )  # fmt: skip
+
+    def observe(self, metrics: Observers) -> None:
+        metrics.counter(names.CHECKED_ITEMS, lambda _: self.checked())
+        metrics.counter(names.FOUND_PROBLEMS, lambda _: self.problems())
+        metrics.counter(names.WASTED_TOKENS, lambda _: self.wasted_tokens())
+        metrics.counter(names.WASTED_MONEY, lambda _: self.wasted_money())
+        metrics.gauge(names.BATCH_LIMIT, lambda _: self.batch_limits())
 
     def clear(self) -> None:
         self.checks.clear()

@@ -24,6 +24,7 @@ from otel_embed.observe import OpenCall
 from otel_embed.pricing.bill import Pricing
 from otel_embed.provider import Lookup
 from otel_embed.record import CacheOutcome, EmbeddingCall, ModelLoad
+from otel_embed.report import budget_sums
 from otel_embed.report.alerting.alerting import Alerting
 from otel_embed.report.attribution import Attributing, Attributions
 from otel_embed.report.budget import Budget
@@ -61,21 +62,23 @@ class CallRecorder:
     def __init__(self, meter: Meter) -> None:
         self.totals = Totals()
         self.slowest = Slowest()
-        self._pending = PendingInputs(self)
+        self.pending = PendingInputs(self)
         self.budget = Budget()
         self._finished: deque[_Finished] = deque()
         self._settling = threading.Lock()
-        self._limits = RateLimits()
+        self.limits = RateLimits()
         self.chat: ChatTotals = ChatTotals()
         self.quality = QualityReport()
         self.overhead = Overhead()
         self.look: Callable[[OpenCall, Any], None] = guarded(self._look, "check a call")
         self.look_from = inf
         self._attribution = Attributions(self._attribute)
-        self._metrics = MetricReport(
-            meter, self.totals, self._pending, self._limits, self.budget, self.settle, self.chat, self.quality,
-            self.overhead,
-        )  # fmt: skip
+        self._metrics = MetricReport(meter, self.totals, self.chat, self.settle)
+        self._metrics.queue(self.pending)
+        self._metrics.rate_limits(self.limits)
+        self.quality.observe(self._metrics)
+        budget_sums.observe(self._metrics, self.budget)
+        self.overhead.observe(self._metrics)
         self._runs = RunRecorder(meter, self.chat, self.budget, self._attribution)
         self.runs = Runs(self._runs)
         self.work = WorkTotals()
@@ -148,7 +151,7 @@ class CallRecorder:
             except Exception as error:
                 _SPAN.contain(error)
         if call.headers is not None:
-            place, newest = (call.provider, call.request.model), self._limits.newest
+            place, newest = (call.provider, call.request.model), self.limits.newest
             if place in newest or len(newest) < MAX_MODELS:
                 newest[place] = call.headers
         if self._log is not None:
@@ -201,19 +204,11 @@ class CallRecorder:
         self._settling = threading.Lock()
         self._finished.clear()
         self._attribution.start_anew()
-        everything = (self.totals, self.slowest, self._pending, self._limits, self.budget, self.chat, self.runs)
+        everything = (self.totals, self.slowest, self.pending, self.limits, self.budget, self.chat, self.runs)
         for sums in (*everything, self.quality, self.overhead):
             sums.clear()
         self.work.clear()
         self.alerts.start_anew()
-
-    @property
-    def pending(self) -> PendingInputs:
-        return self._pending
-
-    @property
-    def limits(self) -> RateLimits:
-        return self._limits
 
     def budget_shares(self) -> list[tuple[str, float]]:
         """Each budget's name and the share of it that is spent."""
