@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Literal, NamedTuple
-from zoneinfo import ZoneInfo
 
 PeriodKind = Literal["day", "month"]
 
@@ -31,6 +30,8 @@ class Calendar:
         """That of an IANA time zone; an unknown one gives one warning, and UTC."""
         if name is None or name.upper() == "UTC":
             return cls()
+        from zoneinfo import ZoneInfo  # only where a zone is named
+
         try:
             return cls(ZoneInfo(name))
         except (KeyError, ValueError, OSError):  # unknown; no name of a zone; a folder of zones

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import urllib.error
-import urllib.request
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -84,6 +82,10 @@ class Webhook:
 
     def _post(self, body: bytes) -> tuple[str, bool] | None:
         """What went wrong, and whether it may go better another time; None where it arrived."""
+        # Only where something is posted: they bring a good part of the standard library along.
+        import urllib.error
+        import urllib.request
+
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"}, method="POST")
         try:
             with urllib.request.urlopen(request, timeout=_LAST_TIMEOUT if self._hurry.is_set() else _TIMEOUT):
