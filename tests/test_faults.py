@@ -110,7 +110,7 @@ TRUSTED = {
 }  # fmt: skip
 ELSEWHERE = {
     "runs when otel_embed is switched on": {
-        "_component", "_provider", "CallRecorder.__init__", "CallRecorder.configure", "CallSite.__init__",
+        "_component", "_provider", "CallRecorder.__init__", "CallRecorder.configure", "CallSite.__init__", "Sizes.look_again",
         "StageSite.__init__", "LookupSite.__init__", "OperationSite.__init__", "OperationReport.__init__", "embedders",
         "llama_index._one", "llama_index._many", "llama_index._call", "_ingestion", "_classes", "RecordedTokens.__init__", "Budget.__init__", "Budget.configure", "CallRecorder._watch", "Budget.blocks", "Budget._watch", "budget._store", "Accounts.__init__",
         "Account.__init__", "Account._begin", "Alerts.__init__", "Alerts.clear", "Calendar.__init__", "Calendar.named",

@@ -58,6 +58,10 @@ class Sizes:
                 self._lock.release()
         return self._now
 
+    def look_again(self) -> None:
+        """At the next collection, however young the last look is."""
+        self._looked = float("-inf")
+
     def _look(self) -> None:
         stores = [(store, name) for reference, name in [*STORES.values()] if (store := reference()) is not None]
         far: list[tuple[str, Hashable]] = []
@@ -144,6 +148,7 @@ def observe(meter: Meter) -> None:
     """Have a meter observe the sizes of stores. Once a meter."""
     global _observed
     _observed = True
+    _sizes.look_again()
     with Guard("set up the gauges of stores"):
         _create(meter, names.CACHE_ENTRIES, lambda size: size[0])
         _create(meter, names.CACHE_SIZE, lambda size: size[1])
