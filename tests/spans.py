@@ -22,6 +22,12 @@ def stages(span: ReadableSpan) -> dict[str, float]:
     return found
 
 
+def is_late(stages: dict[str, float], stage: str, delay: float) -> bool:
+    """True where a delay is in this stage and no other one took as long: a busy machine adds to each of them."""
+    others = [seconds for name, seconds in stages.items() if name != stage]
+    return stages[stage] > 0.95 * delay and stages[stage] > max(others)
+
+
 def whole(span: ReadableSpan) -> dict[str, Any]:
     """Its attributes but for what is measured: times, which add up, and sizes of bodies, which there are."""
     stages(span)
