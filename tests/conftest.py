@@ -36,6 +36,7 @@ class Telemetry:
         otel_embed.uninstrument()
         # Whether an encoding can be found depends on what other tests have imported by then.
         options.setdefault("token_counting", "estimate")
+        options.setdefault("slow_call_ms", 60_000.0)  # on a busy machine any call may take half a second
         otel_embed.instrument(tracer_provider=self.tracers, meter_provider=self.meters, **options)
 
     def spans(self, name: str | None = None) -> list[ReadableSpan]:

@@ -12,7 +12,7 @@ from clients import LIBRARIES, Client, http_client, stages, streams
 from conftest import Telemetry
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
-from spans import is_late
+from spans import calls, is_late
 
 DELAY = 0.4
 """Seconds. What is not delayed takes a few milliseconds; a busy machine may make that a hundred."""
@@ -89,7 +89,7 @@ def test_an_answer_counts_whatever_its_framing_and_has_a_size_where_it_is_said(
     with Client(server, http_client(server, library, asynchronous), asynchronous) as client:
         answer = client.embed(raw=True).http_response
     assert ("content-encoding" in answer.headers, "transfer-encoding" in answer.headers) == (gzip, chunked)
-    (span,) = telemetry.spans()
+    (span,) = calls(telemetry)
     assert (span.attributes["gen_ai.usage.input_tokens"], span.attributes["otel_embed.usage.source"]) == (2, "reported")
     assert span.attributes["http.request.body.size"] == len(answer.request.content)
     size = None if chunked else answer.num_bytes_downloaded
@@ -113,7 +113,7 @@ def test_a_streamed_answer_says_what_it_cost_or_that_this_is_an_estimate(
     server.script([fault])
     with Client(server, http_client(server, library, asynchronous), asynchronous) as client:
         assert b'"total_tokens":2' in client.stream(read)
-    (span,) = telemetry.spans()
+    (span,) = calls(telemetry)
     assert (span.attributes["gen_ai.usage.input_tokens"], span.attributes["otel_embed.usage.source"]) == (2, source)
     assert ("http.response.body.size" in span.attributes) != fault.chunked
     assert "receive" in stages(span)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from otel_embed.record import Answer
@@ -30,37 +31,55 @@ _NAMES = {
     "content-length": 3,
 }
 """Which fact a header tells, by the fact's place in an ``Answer``."""
-_seen: dict[str | bytes, int | None] = {}
-"""The same for each spelling of a header that came by, as text or bytes; None for one that tells nothing."""
-_MAX_SEEN = 2000
-_UNSEEN = -1
+_SERVER_TIME = 2
+_Name = str | bytes
+_plans: dict[tuple[_Name, ...], tuple[tuple[_Name, int], ...]] = {}
+"""For the headers of an answer, as they were spelled and in their order, those that tell something and which fact that
+is: a provider's answers have nearly always the same ones."""
+_MAX_PLANS = 200
+_NAME_AND_VALUE = itemgetter(0, 2)
 
 
 def read(headers: Any, server_seconds: float | None = None) -> Answer | None:
-    """Read one answer's headers, in one pass; names in any case, values that are no numbers ignored.
+    """Read one answer's headers; names in any case, values that are no numbers ignored.
 
     ``headers`` are pairs, of text or bytes, or an object whose ``raw`` are such pairs; ``server_seconds`` is what the
     answer's body says, which no header overrides.
     """
     if headers is None:
-        return None if server_seconds is None else Answer(server_ms=1e3 * server_seconds)
+        return None if server_seconds is None else Answer(server_seconds=server_seconds)
+    told = dict(_pairs(headers))
+    plan = _plans.get(tuple(told))
     facts: list[float | None] = [None, None, None, None]
-    for name, value in getattr(headers, "raw", headers):
-        fact = _seen.get(name, _UNSEEN)
-        if fact is _UNSEEN:
-            fact = _look_up(name)
-        if fact is not None:
-            facts[fact] = int(value) if value.isdigit() and len(value) < 15 else _number(value)
+    for name, fact in _plan(told) if plan is None else plan:
+        value = told[name]
+        facts[fact] = int(value) if value.isdigit() and len(value) < 15 else _fact(fact, value)
+    milliseconds = facts[_SERVER_TIME]
     if server_seconds is not None:
-        facts[2] = 1e3 * server_seconds
+        facts[_SERVER_TIME] = server_seconds
+    elif milliseconds is not None:
+        facts[_SERVER_TIME] = milliseconds / 1e3
     return _answer(facts)
 
 
-def _look_up(name: str | bytes) -> int | None:
-    fact = _NAMES.get((name.decode("latin-1") if isinstance(name, bytes) else name).lower())
-    if len(_seen) < _MAX_SEEN:
-        _seen[name] = fact
-    return fact
+def _pairs(headers: Any) -> Any:
+    listed = getattr(headers, "_list", None)  # what httpx makes ``raw`` of, each time that it is asked
+    if type(listed) is list and listed and len(listed[0]) == 3:
+        return map(_NAME_AND_VALUE, listed)
+    return getattr(headers, "raw", headers)
+
+
+def _plan(told: dict[_Name, Any]) -> tuple[tuple[_Name, int], ...]:
+    names = ((name, (name.decode("latin-1") if isinstance(name, bytes) else name).lower()) for name in told)
+    plan = tuple((name, _NAMES[lower]) for name, lower in names if lower in _NAMES)
+    if len(_plans) < _MAX_PLANS:
+        _plans[tuple(told)] = plan
+    return plan
+
+
+def _fact(fact: int, value: str | bytes) -> float | None:
+    number = _number(value)
+    return number if number is None or fact == _SERVER_TIME else int(number)
 
 
 def number(headers: Any, name: str) -> float | None:

@@ -152,21 +152,27 @@ def _default_port(scheme: Any) -> int:
 
 def listed(response: Any) -> Reply:
     """The reply of an API that answers as OpenAI's does; what a server leaves out, the client's object lacks."""
+    try:  # the usual kinds at once: each function that is called costs as much as all of this
+        data, tokens, model = response.data, response.usage.prompt_tokens, response.model
+        vector = data[0].embedding
+        if type(vector) is list and vector and type(tokens) is int and 0 < tokens < _ABSURD and type(model) is str:
+            return Reply(model or None, len(data), len(vector), tokens)
+    except (AttributeError, LookupError, TypeError):
+        pass
+    return _listed(response)
+
+
+def _listed(response: Any) -> Reply:
+    """The same where something is missing or of another kind."""
     data, usage = getattr(response, "data", None), getattr(response, "usage", None)
     if isinstance(usage, dict):  # a field that the client has no class for
         tokens = usage.get("prompt_tokens") or usage.get("total_tokens")
     else:
         tokens = getattr(usage, "prompt_tokens", None) or getattr(usage, "total_tokens", None)
-    model, vector = getattr(response, "model", None), None
-    if isinstance(data, (list, tuple)) and data:
-        vector = getattr(data[0], "embedding", None)
-    # The usual kinds at once: each function that is called costs as much as all of this.
-    return Reply(
-        model if type(model) is str and model else text(model),
-        len(data) if isinstance(data, (list, tuple)) and data else None,
-        len(vector) if type(vector) is list and vector else dimensions(vector),
-        tokens if type(tokens) is int and 0 < tokens < _ABSURD else count(tokens),
-    )
+    listed = data if isinstance(data, (list, tuple)) and data else None
+    vector = None if listed is None else getattr(listed[0], "embedding", None)
+    model = getattr(response, "model", None)
+    return Reply(text(model), None if listed is None else len(listed), dimensions(vector), count(tokens))
 
 
 def unparsed(raw: Any) -> Reply:

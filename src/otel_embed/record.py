@@ -74,7 +74,7 @@ class Answer(NamedTuple):
 
     remaining_requests: float | None = None
     remaining_tokens: float | None = None
-    server_ms: float | None = None
+    server_seconds: float | None = None
     """The provider's own processing time."""
     body_bytes: float | None = None
 

@@ -89,15 +89,17 @@ def _in_sequence(start: int, end: int, lanes: list[Lane], exchanges: int) -> tup
             return None
         if begins > now:
             timings.append(_timing((gap, now - start, begins - start, True)))
-        stage = None
-        for at, following in lane.marks:
-            if at > last:
-                return None
-            if at > begins and stage is not None:
-                timings.append(_timing((stage, begins - start, at - start, own)))
-            begins, stage = at, following
+        marks = lane.marks
+        stage = marks[0][1]
+        if len(marks) > 1:
+            for at, following in marks:
+                if at > last:
+                    return None
+                if at > begins:
+                    timings.append(_timing((stage, begins - start, at - start, own)))
+                begins, stage = at, following
         now = last
-        if now > begins and stage is not None:
+        if now > begins:
             timings.append(_timing((stage, begins - start, now - start, own)))
         if isinstance(lane, Exchange):
             over += 1

@@ -21,7 +21,7 @@ from opentelemetry.trace import (
 
 from otel_embed.config import Config
 from otel_embed.observe import OPEN_CALL, OpenCall
-from otel_embed.record import EmbeddingCall, LocalWork, Server
+from otel_embed.record import Answer, EmbeddingCall, LocalWork, Server
 from otel_embed.report import coexist, names
 from otel_embed.report.dimensions import Attributes
 
@@ -120,11 +120,26 @@ def identity(provider: str, model: str | None, server: Server | None) -> Attribu
     return attributes
 
 
+_OF_A_LEAF = (
+    names.RESPONSE_MODEL,
+    names.DIMENSIONS,
+    names.INPUT_KIND,
+    names.INPUT_TOKENS,
+    names.USAGE_SOURCE,
+    names.COST,
+    names.COST_SOURCE,
+    names.REQUEST_BYTES,
+    names.REMAINING_REQUESTS,
+    names.REMAINING_TOKENS,
+    names.SERVER_DURATION,
+    names.RESPONSE_BYTES,
+)
+_TWO_UNKNOWN, _NO_ANSWER = (None, None), Answer()
+
+
 def attributes(call: EmbeddingCall) -> Attributes:
     """What is known of a call when it is over."""
-    found: dict[str, Any] = {}
-    if call.is_leaf:
-        _tell_operation(found, call)
+    found: dict[str, Any] = _of_a_leaf(call) if call.is_leaf else {}
     if call.cache is not None:
         _tell_cache(found, call)
     if call.inputs is not None:
@@ -139,46 +154,26 @@ def attributes(call: EmbeddingCall) -> Attributes:
     return found
 
 
-def _tell_operation(found: Attributes, call: EmbeddingCall) -> None:
+def _of_a_leaf(call: EmbeddingCall) -> dict[str, Any]:
+    """What is known of a call that was billed, or done in this process."""
+    usage, cost, answer = call.usage or _TWO_UNKNOWN, call.cost or _TWO_UNKNOWN, call.answer or _NO_ANSWER
+    told = (call.response_model, call.dimensions, call.kind, *usage, *cost, call.request_bytes, *answer)
+    found: dict[str, Any] = dict(zip(_OF_A_LEAF, told))
+    if None in told:
+        found = {name: value for name, value in found.items() if value is not None}
     if call.component is not None:
         found.update(identity(call.provider, call.request_model, call.server))
-    if call.response_model is not None:
-        found[names.RESPONSE_MODEL] = call.response_model
-    if call.dimensions is not None:
-        found[names.DIMENSIONS] = call.dimensions
     if call.encoding_format is not None:
         asked = call.encoding_format
         found[names.ENCODING_FORMATS] = (asked,) if isinstance(asked, str) else asked
-    if call.kind is not None:
-        found[names.INPUT_KIND] = call.kind
-    if call.usage is not None:
-        found[names.INPUT_TOKENS], found[names.USAGE_SOURCE] = call.usage
-    if call.cost is not None:
-        found[names.COST], found[names.COST_SOURCE] = call.cost
     if call.work is not None:
         _tell_work(found, call.work)
-    _tell_exchange(found, call)
+    return found
 
 
 def _tell_work(found: Attributes, work: LocalWork) -> None:
     told = zip((names.DEVICE, names.PADDING_TOKENS, names.INPUT_TRUNCATED, names.DEVICE_DURATION), work)
     found.update({name: value for name, value in told if value is not None})
-
-
-def _tell_exchange(found: Attributes, call: EmbeddingCall) -> None:
-    if call.request_bytes is not None:
-        found[names.REQUEST_BYTES] = call.request_bytes
-    if call.answer is None:
-        return
-    requests, tokens, server_ms, body_bytes = call.answer
-    if requests is not None:
-        found[names.REMAINING_REQUESTS] = int(requests)
-    if tokens is not None:
-        found[names.REMAINING_TOKENS] = int(tokens)
-    if server_ms is not None:
-        found[names.SERVER_DURATION] = server_ms / 1e3
-    if body_bytes is not None:
-        found[names.RESPONSE_BYTES] = int(body_bytes)
 
 
 def _tell_cache(found: Attributes, call: EmbeddingCall) -> None:

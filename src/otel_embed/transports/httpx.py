@@ -82,7 +82,8 @@ class _Exchange(OpenExchange):
         if len(self.marks) == 1:  # a transport without httpcore tells nothing of its stages
             self.marks[0] = (self.start, "wait")
         self.status = status = response.status_code
-        self.failed = status >= 400
+        if status >= 400:
+            self.failed = True
         call.headers = response.headers
         if response.is_closed or hasattr(response, "_content"):  # read, though a hook may have reopened it
             self.end = perf_counter_ns()
