@@ -147,7 +147,7 @@ def test_the_time_of_lookups_and_writes_is_set_against_that_of_embedding(telemet
         embedder.embed_documents(["a", "b", "c", "d"])
     time = otel_embed.summary().caches["SlowStore"].time
     assert (time.hits, time.misses, time.embedded) == (12, 4, 4)
-    assert 0.032 <= time.lookup_seconds < 0.2 and 0.016 <= time.write_seconds < 0.2 and 0.08 <= time.embed_seconds < 0.5
+    assert 0.032 <= time.lookup_seconds < 1 and 0.016 <= time.write_seconds < 1 and 0.08 <= time.embed_seconds < 2
     assert time.break_even is not None and 0 < time.break_even < 1
     assert time.saved_seconds is not None and time.saved_seconds > 0.05
 

@@ -432,9 +432,9 @@ def eventually(look_up: Callable[[], Price | None]) -> Price | None:
 
 def test_an_unknown_model_is_asked_of_genai_prices_once_and_off_the_calling_thread(library: None) -> None:
     prices = Prices.load(None, no_warning, extra=True)
-    start = time.perf_counter()
+    start = time.thread_time()
     assert prices.find("voyage", None, "voyage-9") is None
-    assert time.perf_counter() - start < 0.15, "the caller waited for the import"
+    assert time.thread_time() - start < 0.15, "the caller did the import"
     price = eventually(lambda: prices.find("voyage", None, "voyage-9"))
     assert price == Price(0.03, "tokens", "table", "https://github.com/pydantic/genai-prices", "genai-prices 9.9")
     assert [prices.find("voyage", "Voyage-9") for _ in range(50)] == [price] * 50

@@ -167,6 +167,8 @@ class CallRecorder:
 
     def settle(self, wait: float = 1.0) -> None:
         """Count the calls that are finished and not counted yet; another thread that is at it is waited for."""
+        if not self._finished and not self._settling.locked():
+            return
         if not self._settling.acquire(timeout=wait) if wait else not self._settling.acquire(blocking=False):
             return
         try:
