@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from operator import itemgetter
 from typing import Any
 
 from otel_embed.record import Answer
@@ -33,11 +32,10 @@ _NAMES = {
 """Which fact a header tells, by the fact's place in an ``Answer``."""
 _SERVER_TIME = 2
 _Name = str | bytes
-_plans: dict[tuple[_Name, ...], tuple[tuple[_Name, int], ...]] = {}
-"""For the headers of an answer, as they were spelled and in their order, those that tell something and which fact that
-is: a provider's answers have nearly always the same ones."""
+_plans: dict[tuple[_Name, ...], tuple[tuple[int, int], ...]] = {}
+"""For the names of an answer's headers, as they were spelled and in their order, where those are that tell something
+and which fact that is: a provider's answers have nearly always the same ones."""
 _MAX_PLANS = 200
-_NAME_AND_VALUE = itemgetter(0, 2)
 
 
 def read(headers: Any, server_seconds: float | None = None) -> Answer | None:
@@ -48,11 +46,11 @@ def read(headers: Any, server_seconds: float | None = None) -> Answer | None:
     """
     if headers is None:
         return None if server_seconds is None else Answer(server_seconds=server_seconds)
-    told = dict(_pairs(headers))
-    plan = _plans.get(tuple(told))
+    names, values = _columns(headers)
+    plan = _plans.get(names)
     facts: list[float | None] = [None, None, None, None]
-    for name, fact in _plan(told) if plan is None else plan:
-        value = told[name]
+    for place, fact in _plan(names) if plan is None else plan:
+        value = values[place]
         facts[fact] = int(value) if value.isdigit() and len(value) < 15 else _fact(fact, value)
     milliseconds = facts[_SERVER_TIME]
     if server_seconds is not None:
@@ -62,18 +60,20 @@ def read(headers: Any, server_seconds: float | None = None) -> Answer | None:
     return _answer(facts)
 
 
-def _pairs(headers: Any) -> Any:
+def _columns(headers: Any) -> tuple[tuple[_Name, ...], tuple[Any, ...]]:
     listed = getattr(headers, "_list", None)  # what httpx makes ``raw`` of, each time that it is asked
     if type(listed) is list and listed and len(listed[0]) == 3:
-        return map(_NAME_AND_VALUE, listed)
-    return getattr(headers, "raw", headers)
+        names, _, values = zip(*listed)
+        return names, values
+    pairs = tuple(zip(*getattr(headers, "raw", headers)))
+    return (pairs[0], pairs[1]) if pairs else ((), ())
 
 
-def _plan(told: dict[_Name, Any]) -> tuple[tuple[_Name, int], ...]:
-    names = ((name, (name.decode("latin-1") if isinstance(name, bytes) else name).lower()) for name in told)
-    plan = tuple((name, _NAMES[lower]) for name, lower in names if lower in _NAMES)
+def _plan(names: tuple[_Name, ...]) -> tuple[tuple[int, int], ...]:
+    lower = [(name.decode("latin-1") if isinstance(name, bytes) else name).lower() for name in names]
+    plan = tuple((place, _NAMES[name]) for place, name in enumerate(lower) if name in _NAMES)
     if len(_plans) < _MAX_PLANS:
-        _plans[tuple(told)] = plan
+        _plans[names] = plan
     return plan
 
 
