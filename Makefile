@@ -11,7 +11,7 @@ demo: .venv/demo
 picture: .venv/demo
 	$(BIN)/otel-embed run --svg docs/report.svg -- $(BIN)/python examples/rag_ingest/app.py
 
-# What alerts/ and dashboards/ hold.
+# What alerts/ and dashboards/ hold, and the table of metrics in docs/telemetry.md.
 generated: .venv/demo
 	$(BIN)/otel-embed rules prometheus > alerts/prometheus.yaml
 	$(BIN)/otel-embed rules alertmanager > alerts/alertmanager.yaml
@@ -19,6 +19,7 @@ generated: .venv/demo
 	$(BIN)/otel-embed rules datadog > alerts/datadog.json
 	$(BIN)/otel-embed dashboards grafana dashboards/grafana
 	$(BIN)/otel-embed dashboards datadog dashboards/datadog
+	$(BIN)/python docs/telemetry.py
 
 test: .venv/nox
 	$(BIN)/nox

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 from documents import PRICES, README, ROOT, blocks, commands
 from fakes.openai_server import OpenAIServer
 from otel_embed import environment_variables
+from otel_embed.backends.signals import SIGNALS
 from otel_embed.cli import COMMANDS
+from otel_embed.report import names
 
 BIN = Path(sys.executable).parent
 APP = """
@@ -128,3 +131,17 @@ def test_the_test_of_each_promise_is_there() -> None:
     for file, name in promised:
         assert not name or re.search(rf"def {name}\b", (ROOT / file).read_text()), (file, name)
         assert (ROOT / file).exists(), file
+
+
+def test_the_reference_has_every_metric_and_attribute_of_today() -> None:
+    path = ROOT / "docs" / "telemetry.py"
+    space = runpy.run_path(str(path))
+    page = (ROOT / "docs" / "telemetry.md").read_text(encoding="utf-8")
+    assert space["written"](page) == page, "run `python docs/telemetry.py`"
+    told = set(re.findall(r"`([\w.]+\.[\w.]+)`", page))
+    constants = [value for constant, value in vars(names).items() if constant.isupper() and isinstance(value, str)]
+    known = {name for name in constants if "." in name and not name.endswith(".")}
+    assert known - told == set(), "an attribute that the page does not have"
+    emitted = known | {signal.name for signal in SIGNALS}
+    ours = {name for name in told if name.startswith(("otel_embed.", "gen_ai.")) and name != "otel_embed.attribute"}
+    assert ours - emitted == set(), "a name on the page that nothing has"
