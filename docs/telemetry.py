@@ -1,4 +1,4 @@
-"""Writes the table of metrics into docs/telemetry.md: ``python docs/telemetry.py``. A test fails where it is out of date."""
+"""Writes the table of metrics into docs/telemetry.md: ``python docs/telemetry.py``. A test tells when it is old."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def row(signal: Signal) -> str:
     part = "count" if signal.kind == "histogram" else ""
     attributes = ", ".join(f"`{name}`" for name in signal.attributes)
     kind = f"{KINDS.get(signal.kind, signal.kind)}, {signal.instrument.unit}"
-    return f"| `{signal.name}`<br>`{series(signal, part)}` | {kind} | {signal.instrument.description} | {attributes} |\n"
+    metric = f"`{signal.name}`<br>`{series(signal, part)}`"
+    return f"| {metric} | {kind} | {signal.instrument.description} | {attributes} |\n"
 
 
 def table() -> str:
