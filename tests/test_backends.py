@@ -143,8 +143,8 @@ def test_a_scrape_has_the_names_and_labels_that_are_known(scraped: dict[str, set
         for signal in SIGNALS
         for part in (("bucket", "sum", "count") if signal.kind == "histogram" else ("",))
         if signal.name.startswith(("hw.", "otel_embed.local", "otel_embed.model", "otel_embed.budget"))
-        or signal.instrument in (names.PADDING, names.TRUNCATED, names.DROPPED, names.PENDING, names.FUSE)
-    }, "which need a GPU, a model in this process, a budget, a failure of our own, an open call"
+        or signal.instrument in (names.PADDING, names.TRUNCATED, names.DROPPED, names.LOST, names.PENDING, names.FUSE)
+    }, "which need a GPU, a model in this process, a budget, a failure of our own, a backend that is gone, an open call"
 
 
 @pytest.mark.parametrize(

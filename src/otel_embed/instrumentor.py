@@ -59,6 +59,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             self._patches = Patches(self.recorder, self.recorder.runs)
             self.recorder.overhead.switch_off = self._patches.remove
             self._patches.install(_enabled(config))
+            self.recorder.lost.watch(tracers)
             if config.report_dir is not None:
                 self._files = ReportFiles(self.recorder, config.report_dir)
 
@@ -70,6 +71,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 self.recorder.settle()
                 self.recorder.budget.finish()
                 self.recorder.alerts.stop()
+                self.recorder.lost.stop()
 
 
 _recorders: WeakKeyDictionary[MeterProvider, CallRecorder] = WeakKeyDictionary()

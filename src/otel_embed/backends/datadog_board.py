@@ -169,6 +169,7 @@ _GROUPS: Final = (
         _graph("Left of rate limits", _ask("min", signals.RATE_LIMIT, by=(*MODEL, names.RATE_LIMIT_KIND))),
         _graph("Left of rate limits, as a part", _ask("min", signals.HEADROOM, by=(*MODEL, names.RATE_LIMIT_KIND))),
         _graph("Failures of otel-embed itself", _ask("sum", signals.DROPPED, by=(names.DROPPED_WHAT,)), bars=True),
+        _graph("Spans lost", _ask("sum", signals.LOST, by=(names.LOST_CAUSE,)), bars=True),
         _graph("Time of otel-embed itself, s", _ask("sum", signals.OVERHEAD, by=(names.OVERHEAD_PART,)), bars=True),
         _graph("otel-embed switched itself off", _ask("max", signals.FUSE, by=("job",))),
         _graph("Alerts in processes", _ask("sum", signals.ALERTS, by=("job", names.ALERT))),

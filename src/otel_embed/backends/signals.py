@@ -70,6 +70,7 @@ WASTED_TOKENS: Final = Signal(names.WASTED_TOKENS, "counter", (*_MODEL, names.WA
 WASTED_COST: Final = Signal(names.WASTED_MONEY, "counter", (*_MODEL, names.WASTE))
 BATCH_LIMIT: Final = Signal(names.BATCH_LIMIT, "gauge", _MODEL)
 DROPPED: Final = Signal(names.DROPPED, "counter", (names.DROPPED_WHAT,))
+LOST: Final = Signal(names.LOST, "counter", (names.LOST_CAUSE,))
 OVERHEAD: Final = Signal(names.OVERHEAD, "counter", (names.OVERHEAD_PART,))
 FUSE: Final = Signal(names.FUSE, "gauge", ())
 ALERTS: Final = Signal(names.ALERTS, "gauge", (names.ALERT,))

@@ -103,6 +103,7 @@ class Summary:
     budgets: list[BudgetTotals] = field(default_factory=list)
     slowest: list[SlowCall] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
+    lost_spans: dict[str, int] = field(default_factory=dict)
     switched_off: list[str] = field(default_factory=list)
     command: list[str] | None = None
     exit_code: int | None = None
@@ -154,6 +155,7 @@ def _summary(data: Fields) -> Summary:
         budgets=data.rows("budgets", reader(BudgetTotals)),
         slowest=data.rows("slowest", SlowCall.read),
         dropped=data.counts("dropped"),
+        lost_spans=data.counts("lost_spans"),
         switched_off=data.texts("switched_off"),
         command=data.texts("command") or None,
         exit_code=data.whole("exit_code"),
@@ -183,8 +185,9 @@ def merge(summaries: Sequence[Summary]) -> Summary:
     merged.slowest = sorted(merged.slowest, key=lambda call: -call.seconds)[:MOST_SLOWEST]
     for summary in summaries:
         merged.switched_off += summary.switched_off
-        for what, count in summary.dropped.items():
-            merged.dropped[what] = merged.dropped.get(what, 0) + count
+        for counts, added in ((merged.dropped, summary.dropped), (merged.lost_spans, summary.lost_spans)):
+            for what, count in added.items():
+                counts[what] = counts.get(what, 0) + count
     if summaries:
         first = summaries[0]
         merged.command = first.command if all(other.command == first.command for other in summaries) else None

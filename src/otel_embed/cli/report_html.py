@@ -72,7 +72,8 @@ def _sections(summary: Summary, total: Figures) -> Iterator[Html]:
     yield _section("Errors and retries", "", *_troubles(summary))
     if dropped := wording.dropped(summary):
         yield el("p", dropped, class_="warning")
-    yield from (el("p", why, class_="warning") for why in summary.switched_off)
+    for why in (*wording.lost_spans(summary), *summary.switched_off):
+        yield el("p", why, class_="warning")
 
 
 def _section(title: str, note: str, *content: Html) -> Html:

@@ -45,6 +45,7 @@ def to_dict(summary: Summary) -> dict[str, Any]:
         "budgets": [row.to_dict() for row in summary.budgets],
         "slowest": [call.to_dict() for call in summary.slowest],
         "dropped": summary.dropped,
+        "lost_spans": summary.lost_spans,
         "switched_off": summary.switched_off,
         "processes": [process._asdict() for process in summary.processes],
     }

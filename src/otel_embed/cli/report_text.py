@@ -73,7 +73,7 @@ def _sections(summary: Summary, paper: Paper) -> Iterator[Text]:
     yield from _section("Errors and retries", "", _troubles(summary, paper), paper)
     if dropped := wording.dropped(summary):
         yield from (Text(), Text(fit(dropped, paper.width), style="yellow"))
-    for why in summary.switched_off:
+    for why in (*wording.lost_spans(summary), *summary.switched_off):
         yield Text()
         yield from (Text(line, style="yellow") for line in wrap(printable(why), paper.width))
 

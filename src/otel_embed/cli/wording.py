@@ -186,3 +186,20 @@ def dropped(summary: Summary) -> str:
     """otel_embed's own failures, never hidden; empty where there are none."""
     number = sum(summary.dropped.values())
     return f"otel-embed itself failed {plural(number, 'time')}: {counted(summary.dropped)}" if number else ""
+
+
+_LOST = {
+    "queue_full": "dropped by a full queue",
+    "export_failed": "not taken by the backend",
+    "already_shutdown": "ended after OpenTelemetry was shut down",
+}
+
+
+def lost_spans(summary: Summary) -> list[str]:
+    """One sentence on spans that reached no backend, where there are any."""
+    lost = summary.lost_spans
+    if not lost:
+        return []
+    causes = ", ".join(f"{count:,} {_LOST.get(cause, cause)}" for cause, count in lost.items())
+    number = plural(sum(lost.values()), "span")
+    return [f"{number} reached no backend: {causes}. otel-embed doctor says why; the figures here are complete."]

@@ -75,13 +75,14 @@ class ReportFiles:
         with _WRITING, self._lock:
             self._recorder.settle()
             calls = sum(series.calls for series in self._recorder.totals.series()) + self._recorder.chat.count
-            calls += self._recorder.work.count
+            calls += self._recorder.work.count + sum(self._recorder.lost.by_cause().values())
             if calls != self._written:
                 summary.write(self._recorder, self._directory, self._name)
                 self._written = calls
 
     def end(self) -> None:
-        """Write what there is not yet in the files."""
+        """Write what there is not yet in the files, and again for what the SDK loses while it shuts down after this."""
+        self._recorder.lost.then = self.write
         self.write()
         self._show()
 

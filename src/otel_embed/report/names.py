@@ -90,6 +90,7 @@ THRESHOLD: Final = "otel_embed.budget.threshold"
 BUDGET_THRESHOLD_EVENT: Final = "otel_embed.budget.threshold_passed"
 DROPPED_WHAT: Final = "otel_embed.dropped.what"
 OVERHEAD_PART: Final = "otel_embed.overhead.part"
+LOST_CAUSE: Final = "otel_embed.lost.cause"
 ALERT: Final = "otel_embed.alert.name"
 
 HW_ID: Final = "hw.id"
@@ -192,6 +193,9 @@ BUDGET_PROJECTED = Instrument(
 BUDGET_ALERTS = Instrument("otel_embed.budget.alerts", "{alert}", "Marks of a budget that were passed, in percent.")
 DROPPED = Instrument(
     "otel_embed.dropped", "{failure}", "Failures of otel_embed itself; the application saw none of them."
+)
+LOST = Instrument(
+    "otel_embed.spans.lost", "{span}", "Spans that reached no backend: a queue was full, or an export failed."
 )
 OVERHEAD = Instrument(
     "otel_embed.overhead", "s", "Time of otel_embed itself: in embedding calls, and in settling what they add up to."

@@ -32,6 +32,7 @@ from otel_embed.report.chat_totals import ChatTotals
 from otel_embed.report.exemplars import Exemplars
 from otel_embed.report.limits import MAX_MODELS, RateLimits
 from otel_embed.report.log import LogReport
+from otel_embed.report.lost import LostSpans
 from otel_embed.report.metrics import MetricReport
 from otel_embed.report.operations import OperationReport
 from otel_embed.report.overhead import Overhead
@@ -79,6 +80,8 @@ class CallRecorder:
         self.quality.observe(self._metrics)
         budget_sums.observe(self._metrics, self.budget)
         self.overhead.observe(self._metrics)
+        self.lost = LostSpans()
+        self.lost.observe(self._metrics)
         self._runs = RunRecorder(meter, self.chat, self.budget, self._attribution)
         self.runs = Runs(self._runs)
         self.work = WorkTotals()
@@ -207,7 +210,7 @@ class CallRecorder:
         self._finished.clear()
         self._attribution.start_anew()
         everything = (self.totals, self.slowest, self.pending, self.limits, self.budget, self.chat, self.runs)
-        for sums in (*everything, self.quality, self.overhead):
+        for sums in (*everything, self.quality, self.overhead, self.lost):
             sums.clear()
         self.work.clear()
         self.alerts.start_anew()

@@ -139,6 +139,7 @@ def _document(
         "quality": list(recorder.quality.rows()),
         "slowest": [_slow(call) for call in recorder.slowest.calls()],
         "dropped": dict(guard.dropped),
+        "lost_spans": recorder.lost.by_cause(),
         "overhead_seconds": {"call": recorder.overhead.in_calls / 1e9, "settle": recorder.overhead.counting / 1e9},
         "switched_off": [recorder.overhead.blown] if recorder.overhead.blown else [],
     }

@@ -53,6 +53,8 @@ def board(thresholds: Thresholds) -> Board:
               "How many calls sleep at a time.", signals.STAGES),
         graph("Our own failures by step", "short", rate(signals.DROPPED, by=(names.DROPPED_WHAT,), seconds=60),
               "A minute, by what failed.", signals.DROPPED),
+        graph("Spans lost", "short", rate(signals.LOST, by=(names.LOST_CAUSE,), seconds=60),
+              "A minute, by cause: they reached no backend. What the metrics say is whole all the same.", signals.LOST),
         graph("Our own time, seconds a second", "short", rate(signals.OVERHEAD, by=(names.OVERHEAD_PART,)),
               "What otel-embed takes, in calls and after them.", signals.OVERHEAD),
         graph("Switched off by itself", "short", now("max", signals.FUSE, by=("job", "instance")),
