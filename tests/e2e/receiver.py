@@ -13,19 +13,26 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import pytest
+
+GOLDEN = "_otlp_traces.json"
+"""How the agent has the names of its files end."""
 
 
 class Agent(NamedTuple):
     http: str
     grpc: str
+    own: str
+    """Where it takes what is Datadog's own."""
 
     def endpoint(self, protocol: str) -> str:
         return self.grpc if protocol == "grpc" else self.http
@@ -38,6 +45,20 @@ class Agent(NamedTuple):
         received: list[Any] = json.loads(self._get(signal, session))
         return received
 
+    def compare(self, session: str, golden: Path, volatile: Iterable[str]) -> str:
+        """How the traces of a session differ from a golden file, all but these keys; empty where they do not.
+
+        Without a file they are written to one, where the agent runs with ``write``.
+        """
+        assert golden.name.endswith(GOLDEN)
+        keys = ",".join(volatile)
+        asked = {"test_session_token": session, "file": str(golden)[: -len(GOLDEN)], "ignores": keys, "removes": keys}
+        try:
+            urllib.request.urlopen(f"{self.own}/test/session/snapshot?{urlencode(asked)}", timeout=10).close()
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+        return ""
+
     def _get(self, what: str, session: str) -> bytes:
         url = f"{self.http}/test/session/{what}?test_session_token={session}"
         with urllib.request.urlopen(url, timeout=5) as answer:
@@ -46,8 +67,11 @@ class Agent(NamedTuple):
 
 
 @contextmanager
-def running_agent(directory: Path) -> Iterator[Agent]:
-    """The test agent, for as long as the block lasts; it keeps its files in ``directory``."""
+def running_agent(directory: Path, write: bool = False) -> Iterator[Agent]:
+    """The test agent, for as long as the block lasts; it keeps its files in ``directory``.
+
+    With ``write``, it makes the golden files that it does not find.
+    """
     program = os.environ.get("TEST_AGENT") or shutil.which("ddapm-test-agent")
     assert program, "set TEST_AGENT to a ddapm-test-agent, or run make e2e, which installs one"
     assert shutil.which(program), f"TEST_AGENT={program} is no program"
@@ -55,12 +79,12 @@ def running_agent(directory: Path) -> Iterator[Agent]:
     command = [
         program, "--host", "127.0.0.1", "--port", str(info), "--otlp-http-port", str(http),
         "--otlp-grpc-port", str(grpc), "--web-ui-port", str(page), "--snapshot-dir", str(directory),
-        "--disable-llmobs-data-forwarding",
+        "--disable-llmobs-data-forwarding", "--snapshot-ci-mode", "0" if write else "1",
     ]  # fmt: skip
     with (directory / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             wait_for(f"http://127.0.0.1:{info}/info", process, directory / "log")
-            yield Agent(f"http://127.0.0.1:{http}", f"http://127.0.0.1:{grpc}")
+            yield Agent(f"http://127.0.0.1:{http}", f"http://127.0.0.1:{grpc}", f"http://127.0.0.1:{info}")
         finally:
             process.terminate()
 
