@@ -24,9 +24,10 @@ generated: .venv/demo
 test: .venv/nox
 	$(BIN)/nox
 
-# The older lines of every provider and framework, and local models: torch and some forty environments.
+# The older lines of every provider and framework, local models, and costs against MLflow's: torch and some forty
+# environments.
 lines: .venv/nox
-	$(BIN)/nox -s llama_index_line haystack_line provider_line bedrock_line local local_line
+	$(BIN)/nox -s llama_index_line haystack_line provider_line bedrock_line local local_line mlflow
 
 # The libraries' own published tests, without otel_embed and with it.
 upstream: .venv/nox

@@ -136,8 +136,17 @@ def e2e(session: nox.Session) -> None:
         "TEST_AGENT": apart(session, "ddapm-test-agent", "ddapm-test-agent~=1.69"),
         "PHOENIX": apart(session, "phoenix", "arize-phoenix~=20.26"),
     }
-    left = [f"--ignore=tests/e2e/{name}.py" for name in REDIS_TESTS]
+    left = [f"--ignore=tests/e2e/{name}.py" for name in (*REDIS_TESTS, "test_mlflow")]
     session.run("pytest", "tests/e2e", *left, *session.posargs, env=others)
+
+
+@nox.session
+def mlflow(session: nox.Session) -> None:
+    """MLflow takes minutes to install and a minute to start, so this runs with ``make lines``."""
+    groups = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "demo")
+    install(session, *groups, "pytest", "trustme")
+    others = {"MLFLOW": apart(session, "mlflow", "mlflow~=3.17.0")}
+    session.run("pytest", "tests/e2e/test_mlflow.py", *session.posargs, env=others)
 
 
 @nox.session
