@@ -19,6 +19,7 @@ from fakes.openai_server import OpenAIServer
 from fakes.otlp import HttpReceiver, closed_port
 from otel_embed import guard
 from otel_embed.instrumentor import EmbeddingInstrumentor
+from otel_embed.report.lost import _Listener
 
 LOST, CAUSE = "otel_embed.spans.lost", "otel_embed.lost.cause"
 
@@ -107,6 +108,27 @@ def test_what_a_full_queue_drops_is_counted_to_the_span(
     assert lost(telemetry) == {"queue_full": 5, "already_shutdown": 1}
 
 
+def test_what_is_listened_to_is_called_as_it_was(
+    telemetry: Telemetry, server: OpenAIServer, behind: Callable[..., BatchSpanProcessor]
+) -> None:
+    """SDKs differ in what they pass."""
+    gate, called = Gate(), []
+    gate.open.set()
+    processor = behind(gate, max_queue_size=1, max_export_batch_size=1)
+    otel_embed.uninstrument()
+    queue = processor._batch_processor._metrics
+    queue.drop_items = lambda *args, **kwargs: called.append((args, kwargs))
+    telemetry.instrument()
+    queue.drop_items(2)
+    queue.drop_items(3, "already_shutdown")
+    queue.drop_items(4, error_type="odd")
+    assert called == [((2,), {}), ((3, "already_shutdown"), {}), ((4,), {"error_type": "odd"})]
+    assert lost(telemetry) == {"queue_full": 6, "already_shutdown": 3}
+    otel_embed.uninstrument()
+    queue.drop_items(1)
+    assert called.pop() == ((1,), {}) and not isinstance(queue.drop_items, _Listener)
+
+
 def broken() -> SpanExportResult:
     raise ConnectionError("a bug in an exporter")
 
@@ -138,6 +160,22 @@ def test_results_and_exceptions_of_an_exporter_are_its_own(
             gate.export(spans)
     else:
         assert gate.export(spans) is answer()
+
+
+def test_one_that_others_are_around_is_left_to_them_and_counted_once(
+    telemetry: Telemetry, server: OpenAIServer, behind: Callable[..., BatchSpanProcessor]
+) -> None:
+    gate = Gate(lambda: SpanExportResult.FAILURE)
+    gate.open.set()
+    processor = behind(gate)
+    inner = gate.export
+    gate.export = around = lambda spans: inner(spans)  # type: ignore[method-assign, assignment]
+    telemetry.instrument()
+    embed(server, 1)
+    processor.force_flush()
+    assert lost(telemetry) == {"export_failed": 1}
+    otel_embed.uninstrument()
+    assert gate.export is around and gate.export([]) is SpanExportResult.FAILURE
 
 
 def test_an_exporter_is_left_as_it_was(telemetry: Telemetry, behind: Callable[..., BatchSpanProcessor]) -> None:
@@ -200,5 +238,6 @@ def test_a_count_that_fails_changes_nothing(
     embed(server, 5)
     gate.open.set()
     assert processor.force_flush()
-    assert guard.dropped["count lost spans"] == sum(lost(telemetry).values()) >= 3
+    failed = guard.dropped["count dropped spans"] + guard.dropped["count spans that were not exported"]
+    assert failed == sum(lost(telemetry).values()) == 5
     assert server.billed.requests == 5 and len(telemetry.spans()) == 5

@@ -28,7 +28,8 @@ class LostSpans:
     """How many spans were lost, by cause: ``queue_full``, ``export_failed``, ``already_shutdown``."""
 
     def __init__(self) -> None:
-        self.add = guarded(self._add, "count lost spans")
+        self.give_up = guarded(self._give_up, "count spans that were not exported")
+        self.drop = guarded(self._drop, "count dropped spans")
         self.then: Callable[[], None] | None = None
         """What to do when more are lost."""
         self._tracers: TracerProvider | None = None
@@ -70,8 +71,19 @@ class LostSpans:
         function = getattr(owner, name, None)
         if function is None or isinstance(function, _Listener):
             return
-        setattr(owner, name, around(function, self))
-        self._undo.append(lambda: delattr(owner, name))
+        before, listener = vars(owner).get(name), around(function, self)
+        setattr(owner, name, listener)
+
+        def undo() -> None:
+            listener.lost = None
+            if vars(owner).get(name) is not listener:
+                return  # somebody else is around it, and calls it
+            if before is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, before)
+
+        self._undo.append(undo)
 
     def stop(self) -> None:
         """Leave every exporter as it was."""
@@ -79,9 +91,15 @@ class LostSpans:
             with _LISTENING:
                 self._undo.pop()()
 
-    def _add(self, cause: str, spans: int | Sized) -> None:
+    def _give_up(self, spans: Sized) -> None:
+        self._add(_EXPORT_FAILED, len(spans))
+
+    def _drop(self, count: int, error_type: str = _QUEUE_FULL) -> None:
+        self._add(error_type, count)
+
+    def _add(self, cause: str, count: int) -> None:
         with self._lock:
-            self._counts[cause] += spans if isinstance(spans, int) else len(spans)
+            self._counts[cause] += count
         if self.then is not None:
             self.then()
 
@@ -89,28 +107,33 @@ class LostSpans:
 class _Listener:
     """A method of one object, with its arguments, result and exceptions as they are."""
 
-    __slots__ = ("_function", "_lost")
+    __slots__ = ("_function", "lost")
 
     def __init__(self, function: Callable[..., Any], lost: LostSpans) -> None:
-        self._function, self._lost = function, lost
+        self._function = function
+        self.lost: LostSpans | None = lost
+        """Where it counts; None once it does not any more."""
 
 
 class _Export(_Listener):
-    def __call__(self, spans: Any, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         taken = False
         try:
-            result = self._function(spans, *args, **kwargs)
+            result = self._function(*args, **kwargs)
             taken = getattr(result, "name", "") != "FAILURE"
             return result
         finally:
-            if not taken:
-                self._lost.add(_EXPORT_FAILED, spans)
+            lost = self.lost
+            if not taken and lost is not None:
+                lost.give_up(*args)
 
 
 class _Drop(_Listener):
-    def __call__(self, count: int, error_type: str = _QUEUE_FULL) -> Any:
-        self._lost.add(error_type, count)
-        return self._function(count, error_type)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        lost = self.lost
+        if lost is not None:
+            lost.drop(*args)
+        return self._function(*args, **kwargs)
 
 
 def _processors(tracers: Any) -> Iterator[Any]:
