@@ -28,6 +28,8 @@ MODEL = "text-embedding-3-small"
 SECONDS = float(os.environ.get("TEST_COLLECTOR_SECONDS", "2.5"))
 BETWEEN = max(1.5, SECONDS / 5)
 """Seconds between two of them in which it behaves well, and before the first."""
+BUSY = 0.01
+"""Seconds that a busy machine may add; a call that waited for an export would take a hundred times that."""
 BAD = [each for each in get_args(Behaviour) if each != "well"]
 QUICK = SECONDS < 30
 QUEUE = 128 if QUICK else 2048
@@ -163,8 +165,8 @@ def p95(values: list[float]) -> float:
 def test_calls_take_as_long_as_with_a_good_collector(run: Run, behaviour: str) -> None:
     good, bad = run.within(run.calls, "well"), run.within(run.calls, behaviour)
     assert len(bad) > 20 * SECONDS
-    assert median(bad) < 1.5 * median(good)
-    assert p95(bad) < 2 * p95(good)
+    assert median(bad) < 1.5 * median(good) + BUSY
+    assert p95(bad) < 2 * p95(good) + 5 * BUSY
 
 
 def test_memory_is_bounded(run: Run) -> None:
