@@ -290,7 +290,7 @@ def test_the_application_never_notices(
     telemetry.instrument(stage_spans="always", daily_budget_usd=1e-9, log="json" if "json" in place else "text",
                          capture_content=True, token_counting="tiktoken", baggage_attributes=("team",))  # fmt: skip
     REACHED.clear()
-    headers._seen.clear()
+    headers._plans.clear()
     guard.reraise = False
     function = PLACES[place]
     code = broken.__code__.replace(co_freevars=function.__code__.co_freevars)
