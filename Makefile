@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo picture test e2e lint clean lines upstream generated
+.PHONY: demo picture test e2e lint clean lines upstream audit generated
 
 demo: .venv/demo
 	$(BIN)/otel-embed run --html build/report.html -- $(BIN)/python examples/rag_ingest/app.py
@@ -24,14 +24,18 @@ generated: .venv/demo
 test: .venv/nox
 	$(BIN)/nox
 
-# The older lines of every provider and framework, local models, and costs against MLflow's: torch and some forty
-# environments.
+# The oldest OpenTelemetry and wrapt, the older lines of every provider and framework, local models, and costs against
+# MLflow's: torch and some forty environments.
 lines: .venv/nox
-	$(BIN)/nox -s llama_index_line haystack_line provider_line bedrock_line local local_line mlflow
+	$(BIN)/nox -s core_line llama_index_line haystack_line provider_line bedrock_line local local_line mlflow
 
 # The libraries' own published tests, without otel_embed and with it.
 upstream: .venv/nox
 	$(BIN)/nox -s upstream
+
+# Known vulnerabilities of what is installed with otel-embed; it asks PyPI.
+audit: .venv/nox
+	$(BIN)/nox -s audit
 
 e2e: .venv/nox
 	$(BIN)/nox -s e2e redis redis_line

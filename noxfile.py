@@ -8,6 +8,26 @@ import nox
 
 # ``make lines`` runs the others: the older lines of each provider and framework, and the local models.
 nox.options.sessions = ["lint", "tests", "openai_line", "langchain_line", "transport_line"]
+CORE_LINES = {
+    "oldest": [
+        "click==8.1.0",
+        "opentelemetry-api==1.30.0",
+        "opentelemetry-distro==0.51b0",
+        "opentelemetry-exporter-otlp==1.30.0",
+        "opentelemetry-instrumentation==0.51b0",
+        "opentelemetry-sdk==1.30.0",
+        "packaging==22.0",
+        "rich==13.7.0",
+        "tiktoken==0.7.0",
+        "wrapt==1.16.0",
+    ],
+    "wrapt 1": ["wrapt<2"],
+}
+"""What pyproject.toml promises to work with, at its least."""
+CORE_TESTS = [f"tests/test_{name}.py" for name in (
+    "openai", "httpx", "failure", "concurrency", "privacy", "zero_code", "config", "contract", "import_orders", "prices",
+    "budgets", "cli", "report",
+)]  # fmt: skip
 OPENAI_LINES = {
     "1.0.0": ["openai==1.0.0", "httpx==0.23.0; python_version<'3.13'", "httpx<0.28"],
     "1.3": ["openai==1.3.5", "httpx<0.28"],
@@ -107,6 +127,14 @@ UPSTREAM = {
         + [f"tests/unit_tests/{part}" for part in ("stores", "tracers", "vectorstores")],
         [],
     ),
+    "openai": (
+        ["openai[aiohttp]>=3", "pytest-asyncio>=1.4", "inline-snapshot>=0.28", "azure-identity", "botocore", "trio", "numpy"]
+        + ["httpx", "rich"],
+        [f"tests/test_{part}.py" for part in ("client", "response", "legacy_response", "streaming", "httpx2", "httpx_compat")]
+        + [f"tests/lib/{part}.py" for part in ("test_embeddings", "test_embedding_request_context", "test_azure")]
+        + ["tests/lib/chat/test_completions.py"],  # those of api_resources want a server of theirs
+        ["--override-ini=addopts="],
+    ),
 }
 """By library: what its own tests need, which of them run offline, and options of theirs."""
 
@@ -171,6 +199,14 @@ def apart(session: nox.Session, program: str, package: str) -> str:
         session.run("python", "-m", "venv", str(programs.parent))
         session.run(str(programs / "pip"), "install", "--quiet", package, external=True)
     return str(programs / program)
+
+
+@nox.session
+@nox.parametrize("line", list(CORE_LINES))
+def core_line(session: nox.Session, line: str) -> None:
+    """OpenTelemetry and wrapt, and what else we need ourselves."""
+    install(session, *CORE_LINES[line], "openai>=3", "httpx", "hypothesis", "langchain-core", "pytest", "trustme")
+    session.run("pytest", *CORE_TESTS, *session.posargs)
 
 
 @nox.session
@@ -259,7 +295,20 @@ def bedrock_line(session: nox.Session, line: str) -> None:
 def lint(session: nox.Session) -> None:
     install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "lint"))
     session.run("mypy")
+    session.run("mypy", "tests/typed_program.py")  # sees the types of the wheel that is installed here
     session.run("ruff", "check", "src")
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Known vulnerabilities of what is installed with us. It asks PyPI, and ends otherwise on another day, so CI does not."""
+    install(session)
+    found = session.run("python", "-m", "pip", "list", "--format=freeze", "--exclude", "otel-embed", "--exclude", "pip",
+                        silent=True)  # fmt: skip
+    asked = Path(session.create_tmp()) / "installed.txt"
+    asked.write_text(str(found))
+    session.install("pip-audit>=2.9")
+    session.run("pip-audit", "--strict", "--no-deps", "--disable-pip", "--requirement", str(asked))
 
 
 @nox.session
@@ -268,5 +317,5 @@ def upstream(session: nox.Session, library: str) -> None:
     """A library's own published tests end alike without otel_embed and with it."""
     needs, tests, options = UPSTREAM[library]
     install(session, *needs, "pytest")
-    options = [part for option in options for part in ("--option", option)]
-    session.run("python", "tests/upstream/own_tests.py", library, *tests, *options)
+    given = [f"--option={option}" for option in options]
+    session.run("python", "tests/upstream/own_tests.py", library, *tests, *given)

@@ -49,8 +49,13 @@ def connect(server: Any, service: str = "bedrock-runtime", **options: Any) -> An
     return session().client(service, **config(server, **options))
 
 
+def connecting(server: Any, **options: Any) -> Any:
+    """An asynchronous client, for ``async with``."""
+    return async_session().create_client("bedrock-runtime", **KEYS, **config(server, **options))
+
+
 async def connected(server: Any, work: Callable[[Any], Any], **options: Any) -> Any:
-    async with async_session().create_client("bedrock-runtime", **KEYS, **config(server, **options)) as client:
+    async with connecting(server, **options) as client:
         return await work(client)
 
 

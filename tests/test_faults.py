@@ -1,304 +1,348 @@
-"""With any function of ours failing, the application's results, exceptions and context are what they were.
+"""With any function of ours failing, slow, wrong or interrupted, what the application sees is what it was without us.
 
-Each function that runs in an application's call is broken in turn, by its code object, so that every reference to it is
-to a broken one. A function that the application below does not come to is listed with the reason, or the test fails.
+A matrix: each application, with the client of each provider and with each framework, by each function of ours that
+runs in its calls. Which ones do is found by watching a run. Compared are results and their types, exceptions with those
+behind them and the frames that they passed through, the requests that were sent, and the context. A function that no
+application comes to is listed with the reason, or the last test fails.
 """
 
 from __future__ import annotations
 
-import asyncio
+import functools
+import gc
+import inspect
+import itertools
+import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from types import FunctionType, ModuleType
+from contextvars import copy_context
 from typing import Any
 
-import openai
 import pytest
-from langchain_classic.embeddings import CacheBackedEmbeddings
-from langchain_core.caches import InMemoryCache
-from langchain_core.embeddings import Embeddings
-from langchain_core.globals import set_llm_cache
-from langchain_core.messages import HumanMessage
-from langchain_core.output_parsers import StrOutputParser
-from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.documents import Document
-from langchain_core.stores import InMemoryByteStore
-from langchain_core.vectorstores import InMemoryVectorStore
-from langchain_openai import ChatOpenAI, OpenAIEmbeddings
-from langchain_openai.chat_models import _client_utils
-from haystack.components.embedders import OpenAITextEmbedder
-from haystack.utils import Secret
-from llama_index.core.embeddings import MockEmbedding
-from llama_index.core.ingestion import IngestionCache
-from llama_index.core.schema import TextNode
-from llama_index.core.storage.kvstore import SimpleKVStore
-from llama_index.embeddings.openai import OpenAIEmbedding
+import trustme
 from opentelemetry.context import get_current
 
 import otel_embed
-from breaking import REACHED, broken, functions
+from applications import APPLICATIONS, Application, raised
+from breaking import Place, names, places, reached, slow
 from conftest import Telemetry
-from fakes.faults import Fault
-from fakes.openai_server import OpenAIServer
-from otel_embed import answers, endpoints, exchange, failure, guard, headers, observe, operations, runs, seen, stages, threads, timeline
-from otel_embed.frameworks import (
-    haystack,
-    langchain,
-    langchain_handler,
-    langchain_runs,
-    langchain_stores,
-    llama_index,
-)
-from otel_embed.pricing import bill, chat, prices, recorded, tokens
-from otel_embed.providers import openai as provider
-from otel_embed.report import (
-    attribution,
-    budget,
-    budget_sums,
-    chat_sums,
-    chat_totals,
-    coexist,
-    dimensions,
-    exemplars,
-    limits,
-    log,
-    metrics,
-    overhead,
-    pending,
-    recorder,
-    run_recorder,
-    run_spans,
-    slowest,
-    spans,
-    totals,
-    track,
-    work_totals,
-)
-from otel_embed.report import operations as report_of_operations
-from otel_embed.report.budgets import accounts, alerts, periods, rules
-from otel_embed.transports import body, httpx
-from test_langchain_chat import OpenAI, Shelf, Thinking, double, fake
+from otel_embed import guard, headers
+from otel_embed.config import Config
+from otel_embed.instrumentor import EmbeddingInstrumentor
+from otel_embed.pricing.bill import Pricing
 
-MODULES = [endpoints, exchange, failure, headers, observe, stages, threads, timeline, langchain, bill, prices, tokens,
-           provider, budget, coexist, exemplars, limits, log, metrics, overhead, pending, recorder, slowest, spans, totals, track,
-           body, httpx, answers, runs, langchain_handler, langchain_runs, chat, chat_sums, chat_totals, dimensions,
-           run_recorder, run_spans, seen, operations, report_of_operations, langchain_stores, llama_index,
-           haystack, work_totals, attribution, budget_sums, accounts, alerts, periods, rules, recorded]  # fmt: skip
-MODEL = "text-embedding-3-small"
-ODD = {"openai-processing-ms": "4.5"}
-def functions_of(module: ModuleType, prefix: str) -> list[tuple[str, FunctionType]]:
-    return [(name, function) for name, function in functions(module) if name.startswith(prefix)]
-
-
+OPTIONS: dict[str, Any] = {
+    "stage_spans": "always", "daily_budget_usd": 1e-9, "capture_content": True, "baggage_attributes": ("team",),
+}  # fmt: skip
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
+"""What fails when an object goes, or in a thread of ours."""
+BY_NAME = {application.name: application for application in APPLICATIONS}
+OF_THEIR_OWN = {
+    "openai_without_usage": {"token_counting": "tiktoken"},  # a file that takes its time to read
+    "openai_sync": {"log": "text"},
+    "openai_retries": {"log": "json"},
+}
+CACHES = [each for each in gc.get_objects() if isinstance(each, functools._lru_cache_wrapper)
+          and each.__module__.startswith("otel_embed.") and each.cache_parameters()["maxsize"]]  # fmt: skip
+TRUSTED_MODULES = ("guard.", "wrapping.")
+"""All the rest runs inside of these."""
 TRUSTED = {
-    "the application runs through it, so with the wrappers it is what may not fail": {
-        "_Watched.__iter__", "_Watched.__aiter__", "_Watched.close", "_Watched.aclose", "_Watched.__del__",
-        "_Watched.__getattr__", "_SyncExchange.trace", "_AsyncExchange.trace", "_Carried.__call__",
-        "stage.__enter__", "stage.__exit__", "stage.__init__", "track.__enter__", "track.__exit__", "track.__init__",
-        "attribute.__enter__", "attribute.__exit__", "attribute.__init__", "_use",
-        "TrackedUsage.__init__", "TrackedUsage.end", "TrackedUsage.__repr__", "TrackedUsage.seconds",
-        "TrackedUsage.cost_usd",
+    "__init__.__getattr__", "transports.body._Watched.__iter__", "transports.body._Watched.__aiter__",
+    "transports.body._Watched.close", "transports.body._Watched.aclose", "transports.body._Watched.__getattr__",
+    "transports.body.watch.<locals>.read_and_close", "transports.body.watch.<locals>.aread_and_close",
+    "transports.body.watch.read_and_close", "transports.body.watch.aread_and_close",
+    "transports.httpx._SyncExchange.trace", "transports.httpx._AsyncExchange.trace", "threads._Carried.__call__",
+    "stages.stage.__enter__", "stages.stage.__exit__", "stages.stage.__init__", "report.track.track.__enter__",
+    "report.track.track.__exit__", "report.track.track.__init__", "report.track.TrackedUsage.__init__",
+    "report.track.TrackedUsage.end", "report.attribution.attribute.__enter__", "report.attribution.attribute.__exit__",
+    "report.attribution.attribute.__init__", "report.attribution._use", "config.is_reserved",
+    "frameworks.langchain_handler._Handler.run_inline", "reloads.AgainFinder.find_spec",
+}  # fmt: skip
+"""The application runs through them, or asks them itself: with the wrappers they are what may not fail."""
+TRUSTED_TO_GIVE_BACK = {
+    *(f"frameworks.langchain_handler._Handler.{name}" for name in (
+        "_end", "on_llm_end", "on_llm_error", "on_chain_end", "on_chain_error", "on_tool_end", "on_tool_error",
+        "on_retriever_end", "on_retriever_error",
+    )),
+    "runs.Runs.end", "runs.OpenRun.leave", "runs._reset",
+}  # fmt: skip
+"""LangChain tells them of a run's end, and they give the context back that the run began in."""
+TRUSTED_TO_RETURN = {
+    "threads.carry", "observe.CallSite.open", "observe.OpenCall.__init__", "stages.LookupSite.open",
+    "operations.OperationSite.open", "operations.OpenOperation.__init__", "answers.AnswerCacheSite.open",
+    "answers.OpenLookup.__init__", "runs.OpenRun.__init__",
+}  # fmt: skip
+"""What they return runs in the place of the application's function, or gives the context back when that ends."""
+OUTSIDE = {
+    "transports.body._Watched.__del__", "transports.urllib3._FileEnd.__del__", "transports.flight.BodyEnd.__call__",
+    "transports.flight.BodyEnd._end", "transports.flight.BodyEnd.break_off", "seen.see.<lambda>",
+    "pricing.prices.Elsewhere._ask", "gauges.gpu.Gpus.readings", "report.alerting.alerting.Alerting._observe",
+}  # fmt: skip
+"""What these raise, Python or the SDK prints: they run when an object goes, in a thread of ours, in a collection."""
+ALSO_OUTSIDE = {
+    "transports.urllib3._FileEnd._unraised", "transports.urllib3._FileEnd.break_off", "pricing.__init__.import_aside",
+    "pricing.prices._from_genai_prices", "pricing.prices.genai_name", "observe.OpenCall._leave.<lambda>",
+}  # fmt: skip
+"""What these call."""
+TOLD_BY_LANGCHAIN = "frameworks.langchain_handler._Handler."
+"""It logs what a handler raises."""
+IN_CALLS = tuple(f"{module}." for module in (
+    "endpoints", "exchange", "failure", "headers", "observe", "stages", "threads", "timeline", "answers", "runs",
+    "seen", "operations", "pricing.bill", "pricing.prices", "pricing.tokens", "pricing.chat", "pricing.recorded", "transports",
+    "frameworks.haystack", "frameworks.langchain", "frameworks.langchain_handler", "frameworks.langchain_runs",
+    "frameworks.langchain_stores", "frameworks.llama_index", "providers.openai",
+    *(f"report.{name}" for name in (
+        "attribution", "budget", "budget_sums", "budgets.accounts", "budgets.alerts", "budgets.periods", "budgets.rules",
+        "chat_sums", "chat_totals", "coexist", "dimensions", "exemplars", "limits", "log", "metrics", "operations",
+        "overhead", "pending", "recorder", "run_recorder", "run_spans", "slowest", "spans", "totals", "track", "work_totals",
+    )),
+))  # fmt: skip
+"""The modules of which every function is broken, or runs when otel_embed is switched on or off, or is listed below."""
+ELSEWHERE: dict[str, set[str]] = {
+    "the application asks it itself, or copies it": {
+        "frameworks.langchain_handler._Handler.__copy__", "frameworks.langchain_handler._Handler.__deepcopy__",
+        "frameworks.langchain_handler._Handler.__reduce__",
+        "frameworks.langchain_handler._Handler.on_stream_event",
+        "frameworks.langchain_handler._Handler.raise_error", "report.track.TrackedUsage.__repr__",
+        "report.track.TrackedUsage.cost_usd", "report.track.TrackedUsage.seconds",
+        "transports.body._Watched.__getattr__",
     },
-    "LangChain calls it, and logs what it raises; or it gives the context of a run back": {
-        *(name for name, _ in functions_of(langchain_handler, "_Handler.")), "Runs.end", "Runs.chunk", "OpenRun.leave",
-        "OpenRun._follow", "OpenRun._keep", "_reset",
+    "runs when otel_embed is switched on, with a file or a library that was not imported before": {
+        "frameworks.haystack._classes", "frameworks.haystack._component", "frameworks.haystack.embedders",
+        "frameworks.langchain._component", "frameworks.langchain_handler._handler",
+        "frameworks.langchain_handler._handler_class", "frameworks.langchain_stores._component",
+        "frameworks.llama_index._call", "frameworks.llama_index._component",
+        "frameworks.llama_index._ingestion", "frameworks.llama_index._many", "frameworks.llama_index._one",
+        "pricing.chat.user_rows", "pricing.prices.Price.picodollars", "pricing.prices._user_rows",
+        "pricing.prices._warning", "pricing.prices.quoted", "pricing.prices.read_document",
+        "report.attribution.Attributions.reserve", "report.attribution.Attributions.switch_on",
+        "report.budgets.rules._choice", "report.budgets.rules._from_file", "report.budgets.rules._picodollars",
+        "report.budgets.rules._rule", "report.dimensions.Observers.counter",
+        "report.dimensions.Observers.gauge", "report.log.LogReport.__init__",
+        "transports.flight.Sender.__init__", "transports.flight.Step.__init__",
+        "transports.httpx._Send.__init__", "transports.httpx._provider", "transports.urllib3._Sleep.__init__",
+    },
+    "is of what has tests of its own: budgets that block, images, local models, retries of urllib3, streams that break": {
+        "exchange.OpenExchange.server", "frameworks.langchain_handler._same",
+        "frameworks.langchain_runs.is_content", "observe.OpenCall._ending", "observe.OpenCall.stop",
+        "pricing.bill.Pricing._as_sent", "pricing.bill.Pricing._prices_images", "pricing.bill.Pricing._unusual",
+        "pricing.bill.Pricing._with_media", "pricing.prices.Prices.find_media", "pricing.tokens._is_quick",
+        "report.budget.Budget._learn", "report.budget.Budget.exceeded", "report.budgets.accounts.Account.turn",
+        "report.budgets.accounts.Accounts.blocked", "report.budgets.accounts.Accounts.passed",
+        "report.budgets.alerts.payload", "report.budgets.periods.Calendar.at", "report.overhead.Overhead._blow",
+        "report.pending._is_part", "report.recorder.CallRecorder._finish_load", "report.spans._tell_work",
+        "report.totals._add_work", "report.work_totals.WorkTotals.add_load",
+        "report.work_totals._Loads.__init__", "runs.Runs._abandon", "timeline.Exchange.__init__",
+        "timeline._condensed", "transports.aiohttp._Break.open", "transports.aiohttp._ResponseEnd.__init__",
+        "transports.aiohttp._ResponseEnd._end", "transports.flight.BodyEnd._unraised",
+        "transports.flight.Flight.go_around", "transports.urllib3._Heard.__call__",
+        "transports.urllib3._Heard.__init__", "transports.urllib3._Retry.open",
+        "transports.urllib3._Sleep.close", "transports.urllib3._ended_early", "transports.urllib3._listen",
     },
     "an abstract method": {
-        "_Exchange.trace", "Recorder.save", "Recorder.finish", "Recorder.operations", "RunReports.begin",
-        "RunReports.finish", "OperationReports.begin", "OperationReports.finish", "Tracks.add",
+        "observe.Recorder.finish", "observe.Recorder.operations", "observe.Recorder.save",
+        "operations.OperationReports.begin", "operations.OperationReports.finish", "report.track.Tracks.add",
+        "runs.RunReports.begin", "runs.RunReports.finish", "transports.httpx._Exchange.trace",
+    },
+    "runs in a thread of ours, in a worker that ends, or for a command": {
+        "pricing.chat.ChatPrices.rows", "pricing.chat._from_genai_prices", "pricing.prices.Prices.explain",
+        "pricing.prices.Prices.rows", "pricing.prices.inspect", "pricing.tokens.TokenCounter._fetched",
+        "pricing.tokens.TokenCounter._load_guarded", "pricing.tokens.TokenCounter._load_later",
+        "pricing.tokens._cache", "pricing.tokens._download", "pricing.tokens._keep", "pricing.tokens.locate",
+        "pricing.tokens.prefetch", "report.budget.Budget._finish_as_a_worker",
+        "report.recorder.CallRecorder.budget_left", "report.recorder.CallRecorder.budget_shares",
     },
 }  # fmt: skip
-ELSEWHERE = {
-    "runs when otel_embed is switched on": {
-        "_component", "_provider", "CallRecorder.__init__", "CallRecorder.configure", "CallSite.__init__", "Sizes.look_again",
-        "StageSite.__init__", "LookupSite.__init__", "OperationSite.__init__", "OperationReport.__init__", "embedders",
-        "llama_index._one", "llama_index._many", "llama_index._call", "_ingestion", "_classes", "RecordedTokens.__init__", "Budget.__init__", "Budget.configure", "CallRecorder._watch", "Budget.blocks", "Budget._watch", "budget._store", "Accounts.__init__",
-        "Account.__init__", "Account._begin", "Alerts.__init__", "Alerts.clear", "Calendar.__init__", "Calendar.named",
-        "rules.rules", "rules._from_file", "rules._rule", "rules._choice", "rules._picodollars", "Rule.keys",
-        "Slowest.__init__", "Slowest.clear", "Totals.__init__",
-        "Totals.clear", "PendingInputs.__init__", "RateLimits.__init__", "RateLimits.clear", "MetricReport.__init__",
-        "MetricReport.choose", "MetricReport._observe", "MetricReport.counter", "MetricReport.gauge",
-        "Observers.counter", "Observers.gauge", "MetricReport.queue", "MetricReport.rate_limits", "QualityReport.observe", "Overhead.observe", "budget_sums.observe", "histogram", "SpanReport.__init__", "LogReport.__init__",
-        "Pricing.__init__", "Pricing.configured", "Prices.__init__", "Prices.load", "Prices._add", "TokenCounter.__init__",
-        "_Send.__init__", "Calibration.__init__", "parsed", "_row", "_user_rows", "_warning", "Elsewhere.__init__",
-        "read_document", "day", "_exact", "quoted", "named", "register", "_handler", "_handler_class", "Runs.__init__",
-        "RunRecorder.__init__", "RunRecorder.configure", "RunSpans.__init__", "ChatTotals.__init__", "ChatTotals.clear",
-        "Overhead.__init__", "Overhead.clear", "Overhead._begin", "Overhead.configure",
-        "WorkTotals.__init__", "WorkTotals.clear",
-        "AnswerCacheSite.__init__", "ChatPrices.__init__", "Attributions.__init__", "Attributions.read",
-        "Attributions.reserve", "Attributions.switch_on", "Attributions.start_anew", "Attributing.__init__",
-        "CallRecorder._attribute", "ChatPrices.load", "user_rows", "_amount", "Runs.clear",
-    },
-    "runs in a thread of ours, when metrics are collected, or for a command": {
-        "Prices.rows", "Prices.explain", "ChatPrices.rows", "inspect", "locate", "prefetch", "_cache", "_download", "_keep",
-        "CallRecorder.budget_left", "CallRecorder.budget_shares",
-        "TokenCounter._fetched", "TokenCounter._load_later", "TokenCounter._load_guarded", "Elsewhere._pending",
-        "Elsewhere._ask", "_from_genai_prices", "genai_name",
-    },
-    "runs in ``summary()``": {"Slowest.calls", "ChatTotals.components", "WorkTotals.rows"},
-    "runs in a forked child": {"PendingInputs.clear", "CallRecorder.start_anew", "Budget.clear", "Accounts.clear", "Budget._finish_as_a_worker"},
-    "runs when otel_embed is switched off": {"Budget.finish", "Alerts.finish"},
-    "is of what has tests of its own": {
-        "Budget.exceeded", "OpenCall.stop", "Accounts.blocked", "Accounts.passed", "Calendar.at", "Account.turn",
-        "alerts.payload", "Budget._learn", "Calendar.period", "periods._ns",
-        "OpenExchange.__init__", "OpenExchange.mark", "OpenExchange.answered", "OpenExchange.server", "OpenCall.exchange",
-        "Exchange.__init__", "CallRecorder._finish_load", "Overhead._blow", "Pricing._unusual", "Pricing._with_media", "Prices.find_media", "_is_quick", "_condensed", "_add_work",
-        "Pricing._as_sent", "OpenCall._leave", "OpenCall._ending",
-        "_tell_work", "_padding", "_truncated", "WorkTotals.add_load", "_Loads.__init__",
-        "failure.refused", "headers.number", "Pricing._prices_images", "_is_part",
-        "Runs._abandon", "langchain_handler._same", "langchain_runs.is_content",
-    },
-}  # fmt: skip
-class FansOut(Embeddings):
-    """An embedder of the application's own, on threads, with a stage that it names itself."""
-
-    def __init__(self, url: str) -> None:
-        self.client = openai.OpenAI(base_url=url, api_key="x", max_retries=1)
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        with otel_embed.stage("tokenize"), ThreadPoolExecutor(2) as pool:
-            made = pool.map(lambda text: self.client.embeddings.create(model=MODEL, input=text, dimensions=4), texts)
-            return [answer.data[0].embedding for answer in made]
-
-    def embed_query(self, text: str) -> list[float]:
-        return [float(len(text))]
+WRONG = [None, "a string", object()]
+SEEN: set[str] = set()
+"""The places that some application came to."""
+INTERRUPTED: set[str] = set()
+DONE: set[tuple[str, str, str]] = set()
+"""What was done to which place in which provider's client, whose asynchronous calls come to much the same."""
 
 
-def seen(call: Callable[[], Any]) -> Any:
-    """A result, or an exception with its text."""
-    try:
-        result = call()
-    except Exception as error:
-        return type(error), str(error)
-    return result.model_dump(warnings=False) if hasattr(result, "model_dump") else result
+class Observed:
+    """An application under otel_embed, and what it comes to there."""
 
+    def __init__(self, application: Application, telemetry: Telemetry) -> None:
+        self.application, self.telemetry = application, telemetry
+        otel_embed.uninstrument()
+        self.expected = application.run()
+        self.options = {**OPTIONS, "token_counting": "estimate", **OF_THEIR_OWN.get(application.name, {})}
+        telemetry.instrument(**self.options)
+        first, cold = reached(application.run)
+        second, warm = reached(application.run)
+        assert first == second == self.expected
+        assert telemetry.spans(), "nothing of it is observed"
+        self.places = [place for place in places(cold | warm) if not place.name.startswith(TRUSTED_MODULES)]
+        if "token_counting" in OF_THEIR_OWN.get(application.name, {}):
+            self.places = [place for place in self.places if place.name not in SEEN]
+        self.only_at_first = cold - warm
+        _, collecting = reached(telemetry.metrics)
+        self.when_collected = [place for place in places(collecting - cold - warm)
+                               if not place.name.startswith(TRUSTED_MODULES) and place.name not in SEEN]  # fmt: skip
+        SEEN.update(place.name for place in [*self.places, *self.when_collected])
 
-def application(server: OpenAIServer) -> list[object]:
-    """What an application sees of calls of every kind."""
-    with openai.OpenAI(base_url=server.url, api_key="x", max_retries=1) as client, otel_embed.track(), otel_embed.attribute(tenant="x"):
-        create, streamed = client.embeddings.create, client.embeddings.with_streaming_response.create
-        asked: dict[str, Any] = {"model": MODEL, "dimensions": 4}
-        results = [seen(lambda: create(input=["one", "two"], **asked))]
-        for fault in (Fault(status=400), Fault(status=429, retry_after=1e-3), Fault(usage="absent", headers=ODD)):
-            server.script([fault])
-            results.append(seen(lambda: create(input="three", encoding_format="base64", **asked)))
-        server.script([Fault(drop="in body")])
-        results.append(seen(lambda: client.with_options(max_retries=0).embeddings.create(input="four", **asked)))
-        server.script([Fault(usage="zeros")])
-        results.append(seen(lambda: create(input=[1, 2], **asked)))
-        results.append(seen(lambda: client.embeddings.with_raw_response.create(input="raw", **asked).parse()))
-        for read in ("parse", "read", "iter_bytes"):
-            with streamed(input="streamed", **asked) as answer:
-                body = getattr(answer, read)()
-                results.append(b"".join(body) if read == "iter_bytes" else body if read == "read" else seen(lambda: body))
-    return [*results, *framework(server), *chains(server), *asyncio.run(concurrently(server))]
+    def of_its_own(self, done: str, trusted: set[str]) -> Iterator[Place]:
+        for place in self.places:
+            key = done, self.application.name.partition("-")[0], place.name
+            if place.name not in trusted and key not in DONE:
+                DONE.add(key)
+                yield place
 
+    def faulty(self, place: Place, behave: Callable[[Callable[[], Any]], Any]) -> str | None:
+        """What the application notices of a function that behaves in this way."""
+        noticed = None
+        for anew in (place.code in self.only_at_first, True):
+            self.begin(anew)
+            with place.behaving(behave):
+                noticed = copy_context().run(self.noticed)
+            if place.met:
+                break
+        return noticed
 
-def framework(server: OpenAIServer) -> Iterator[object]:
-    embedder = OpenAIEmbeddings(model=MODEL, base_url=server.url, api_key="x", check_embedding_ctx_length=False, dimensions=4)
-    store = InMemoryByteStore()
-    cached = CacheBackedEmbeddings.from_bytes_store(embedder, store, namespace="n", key_encoder="sha256")
-    yield cached.embed_documents(["one", "two"])
-    yield cached.embed_documents(["one", "three"])
-    yield cached.embed_documents(["one", "three"])
-    yield cached.embed_query("q")
-    store = InMemoryVectorStore(embedder)
-    yield store.add_documents([Document("one", id="1"), Document("two", id="2")])
-    yield [found.page_content for found in store.similarity_search("one", k=1)]
-    yield from other_frameworks(server)
-    own = FansOut(server.url)
-    yield own.embed_documents(["four", "five"])
-    yield own.embed_query("six")
-    own.client.close()
+    def begin(self, anew: bool) -> None:
+        self.telemetry.exporter.clear()
+        guard.dropped.clear()
+        guard.reraise = False
+        if anew:
+            self.begin_anew()
 
+    def begin_anew(self) -> None:
+        """As after the start of the process, without the time that takes."""
+        recorder = EmbeddingInstrumentor().recorder
+        assert recorder is not None
+        recorder.start_anew()
+        config = Config.from_environment(print).with_options(dict(self.options))
+        recorder.configure(self.telemetry.tracers.get_tracer("otel_embed"), config, Pricing.configured(config, print))
+        headers._plans.clear()
+        for cache in CACHES:
+            cache.cache_clear()
 
-def chains(server: OpenAIServer) -> Iterator[object]:
-    """Chat models in chains, with a cache, a stream, a retriever, a failure and a completion model."""
-    # LangChain keeps a client for each address, whose connections belong to a loop that is gone; ports come again.
-    _client_utils._cached_async_httpx_client.cache_clear()
-    model = ChatOpenAI(model="gpt-4o-mini", base_url=server.url, api_key="x", max_retries=0, stream_usage=True)
-    chain = ChatPromptTemplate.from_template("{x} is blue for a reason.\nWhy?") | model | StrOutputParser()
-    set_llm_cache(InMemoryCache())
-    try:
-        with otel_embed.track():
-            both = [chain.invoke({"x": "The sky"}) for _ in range(2)]
-        yield both
-        for _ in range(2):
-            yield fake().generate([[HumanMessage("One?")], [HumanMessage("Two?")]]).generations[0][0].text
-        yield list(chain.stream({"x": "The sea"}))
-        yield asyncio.run(chain.ainvoke({"x": "The moon"}))
-        yield [Shelf().invoke("q"), double.invoke({"number": 2})]
-        completion = OpenAI()
-        for _ in range(2):
-            yield completion.invoke("a")
-        yield completion.generate(["a", "b"]).generations
-        list(Thinking(messages=iter([])).stream("x"))
-        server.script([Fault(status=400)])
-        yield seen(lambda: model.invoke("failing"))
-    finally:
-        set_llm_cache(None)
-
-
-def other_frameworks(server: OpenAIServer) -> Iterator[object]:
-    embedder = OpenAIEmbedding(
-        model=MODEL, api_base=server.url, api_key="x", dimensions=4, embeddings_cache=SimpleKVStore()
-    )
-    yield embedder.get_text_embedding_batch(["one", "two"])
-    yield embedder.get_text_embedding_batch(["one", "three"])
-    yield embedder.get_query_embedding("one")
-    mock = MockEmbedding(embed_dim=2, embeddings_cache=SimpleKVStore())
-    yield mock.get_text_embedding_batch(["one"])
-    yield mock.get_text_embedding_batch(["one", "two"])
-    cache = IngestionCache()
-    cache.put("key", [TextNode(text="one", id_="1", embedding=[0.5])])
-    yield [node.text for node in cache.get("key")]
-    key = Secret.from_token("x")
-    yield OpenAITextEmbedder(model=MODEL, api_base_url=server.url, api_key=key, dimensions=4).run(text="one")
-
-
-async def concurrently(server: OpenAIServer) -> list[object]:
-    async with openai.AsyncOpenAI(base_url=server.url, api_key="x", max_retries=0) as client:
-        create = client.embeddings.create
-        made = await asyncio.gather(*[create(model=MODEL, input=f"task {n}", dimensions=4) for n in range(2)])
-        async with client.embeddings.with_streaming_response.create(model=MODEL, input="s", dimensions=4) as answer:
-            body = await answer.read()
+    def noticed(self) -> str | None:
         try:
-            await asyncio.wait_for(create(model=MODEL, input="slow", extra_headers=Fault(header_delay=0.5).header), 0.05)
-        except asyncio.TimeoutError as error:
-            return [*[each.model_dump() for each in made], body, type(error)]
-    raise AssertionError("the last call was too quick")
+            seen = self.application.run()
+        except BaseException as error:
+            return f"raised {raised(error)}"
+        if seen != self.expected:
+            return "; ".join(difference(seen, self.expected))
+        return "a context that is not its own" if get_current() else None
 
 
-@pytest.fixture(scope="module")
-def expected() -> Iterator[list[object]]:
-    otel_embed.uninstrument()
-    with OpenAIServer() as server:
-        yield application(server)
+def difference(seen: dict[str, Any], expected: dict[str, Any]) -> Iterator[str]:
+    for key in seen:
+        for one, other in itertools.zip_longest(seen[key], expected[key]):
+            if one != other:
+                yield f"{one} instead of {other}"
 
 
-NOT_BROKEN = set().union(*TRUSTED.values(), *ELSEWHERE.values())
-EVERYWHERE = {f"{module.__name__.rpartition('.')[2]}.{name}": function
-              for module in MODULES for name, function in functions(module)}  # fmt: skip
-PLACES = {place: function for place, function in EVERYWHERE.items()
-          if place not in NOT_BROKEN and place.partition(".")[2] not in NOT_BROKEN}  # fmt: skip
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    """Clients read the certificates of all authorities each time that they are made; here of one."""
+    with pytest.MonkeyPatch.context() as patch, trustme.CA().cert_pem.tempfile() as file:
+        patch.setenv("SSL_CERT_FILE", file)
+        patch.setattr(logging.getLogger("otel_embed"), "disabled", True)  # each failure, with where it was
+        logging.getLogger("otel_embed.calls").setLevel(logging.INFO)
+        yield
+        logging.getLogger("otel_embed.calls").setLevel(logging.NOTSET)
+        gc.unfreeze()
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_the_application_never_notices(
-    telemetry: Telemetry, server: OpenAIServer, expected: list[object], place: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    telemetry.instrument(stage_spans="always", daily_budget_usd=1e-9, log="json" if "json" in place else "text",
-                         capture_content=True, token_counting="tiktoken", baggage_attributes=("team",))  # fmt: skip
-    REACHED.clear()
-    headers._plans.clear()
-    guard.reraise = False
-    function = PLACES[place]
-    code = broken.__code__.replace(co_freevars=function.__code__.co_freevars)
-    monkeypatch.setattr(function, "__code__", code)
-    assert application(server) == expected
-    assert not get_current(), "the application's context is what it was"
-    telemetry.metrics()
-    monkeypatch.undo()
+@pytest.fixture(scope="module", params=BY_NAME)
+def observed(request: pytest.FixtureRequest, quick: None) -> Iterator[Observed]:
+    with BY_NAME[request.param] as application:
+        yield Observed(application, Telemetry())
+        otel_embed.uninstrument()
+        guard.reraise = False
+
+
+def fails(_: Callable[[], Any]) -> Any:
+    raise RuntimeError("a bug in otel_embed")
+
+
+def test_the_application_never_notices_a_failure(observed: Observed) -> None:
+    noticed, hidden = {}, []
+    for place in observed.of_its_own("fails", TRUSTED | TRUSTED_TO_GIVE_BACK):
+        told = observed.faulty(place, fails)
+        if told:
+            noticed[place.name] = told
+        if place.met and not guard.dropped and not place.name.startswith((TOLD_BY_LANGCHAIN, *OUTSIDE)):
+            hidden.append(place.name)
+    for place in observed.when_collected:
+        observed.begin(anew=True)
+        with place.behaving(fails):
+            if observed.noticed():
+                noticed[place.name] = "noticed"
+            observed.telemetry.metrics()
+    assert not noticed
+    assert not hidden, "what failed is counted"
+
+
+def test_the_application_never_notices_a_wrong_result(observed: Observed) -> None:
+    noticed, values = {}, itertools.cycle(WRONG[list(BY_NAME).index(observed.application.name) % 3 :] + WRONG)
+
+    def wrong(original: Callable[[], Any]) -> Any:
+        right = original()
+        if inspect.iscoroutine(right):
+            right.close()
+        return value
+
+    for place in observed.of_its_own("wrong", TRUSTED | TRUSTED_TO_RETURN):
+        value = next(values)
+        told = observed.faulty(place, wrong)
+        if told:
+            noticed[place.name] = f"{value}: {told}"
+    assert not noticed
+
+
+def test_the_application_never_notices_that_we_are_slow(observed: Observed) -> None:
+    observed.begin(anew=True)
+    with slow(2e-4):
+        assert observed.application.run() == observed.expected
+    assert not get_current()
+
+
+def test_an_interrupt_is_the_applications(observed: Observed) -> None:
+    """Whatever of ours is running when somebody presses Ctrl-C."""
+
+    def interrupted(_: Callable[[], Any]) -> Any:
+        raise KeyboardInterrupt
+
+    if observed.application.asynchronous:  # a loop that was interrupted is not to be used again
+        return
+    noticed = {}
+    for place in observed.places:
+        if place.name not in INTERRUPTED | TRUSTED | OUTSIDE | ALSO_OUTSIDE:
+            INTERRUPTED.add(place.name)
+            told = observed.faulty(place, interrupted)
+            after = copy_context().run(observed.noticed)
+            if place.met and ("KeyboardInterrupt" not in str(told) or after):
+                noticed[place.name] = f"{told}; then {after}"
+    assert not noticed
+
+
+def test_every_function_is_come_to() -> None:
+    """Run by itself, it finds out first."""
+    for application in BY_NAME.values() if not DONE else ():
+        with application:
+            Observed(application, Telemetry())
+    switched_on_or_off = {place.name for place in places(reached(switched)[1])}
+    everywhere = {name for name in names() if name.startswith(IN_CALLS)}
+    elsewhere = set().union(*ELSEWHERE.values())
+    left = everywhere - SEEN - switched_on_or_off - elsewhere
+    assert left == set(), "let an application come to it, or list it with the reason"
+    assert elsewhere & SEEN == set(), "an application comes to it"
+    assert elsewhere - everywhere == set(), "there is no such function"
+
+
+def switched() -> None:
+    """On, anew in a forked process, looked at, and off."""
+    telemetry = Telemetry()
+    telemetry.instrument(**OPTIONS)
+    recorder = EmbeddingInstrumentor().recorder
+    assert recorder is not None
+    recorder.start_anew()
     otel_embed.summary()
-    assert REACHED, f"no call comes to {place}: let one do so, or list it with the reason"
-    assert sum(guard.dropped.values()) >= 1, "what failed is counted"
+    otel_embed.uninstrument()

@@ -145,6 +145,11 @@ class FakeServer(LoopbackServer):
         with self._script_lock:
             self._script.extend(faults)
 
+    def forget(self) -> None:
+        """Drop the faults that were queued and not come to."""
+        with self._script_lock:
+            self._script.clear()
+
     def receive(self, path: str, headers: dict[str, str], raw: bytes) -> Received:
         try:
             body = json.loads(raw)
