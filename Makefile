@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo picture test e2e lint clean lines upstream audit generated
+.PHONY: demo picture pictures test e2e lint clean lines upstream audit generated
 
 demo: .venv/demo
 	$(BIN)/otel-embed run --html build/report.html -- $(BIN)/python examples/rag_ingest/app.py
@@ -10,6 +10,10 @@ demo: .venv/demo
 # What README.md shows.
 picture: .venv/demo
 	$(BIN)/otel-embed run --svg docs/report.svg -- $(BIN)/python examples/rag_ingest/app.py
+
+# Those of docs/pictures, in a real browser: needs chromium and prometheus.
+pictures: .venv/nox
+	$(BIN)/nox -s pictures
 
 # What alerts/ and dashboards/ hold, and the table of metrics in docs/telemetry.md.
 generated: .venv/demo
@@ -24,10 +28,11 @@ generated: .venv/demo
 test: .venv/nox
 	$(BIN)/nox
 
-# The oldest OpenTelemetry and wrapt, the older lines of every provider and framework, local models, and costs against
-# MLflow's: torch and some forty environments.
+# The oldest OpenTelemetry and wrapt, the older lines of every provider and framework, local models, Ray and Spark, and
+# costs against MLflow's: torch and some forty environments. Spark needs Java: apt-get install --no-install-recommends
+# default-jre-headless.
 lines: .venv/nox
-	$(BIN)/nox -s core_line llama_index_line haystack_line provider_line bedrock_line local local_line mlflow
+	$(BIN)/nox -s core_line llama_index_line haystack_line provider_line bedrock_line local local_line engines mlflow
 
 # The libraries' own published tests, without otel_embed and with it.
 upstream: .venv/nox

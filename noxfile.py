@@ -117,6 +117,7 @@ LOCAL_TESTS = {
     "5.0.0": ["sentence_transformers", "flag_embedding"],
     "5": ["sentence_transformers", "fastembed", "model2vec"],
 }
+ENGINES = ["ray>=2.40", "pyspark>=4"]
 
 
 UPSTREAM = {
@@ -152,7 +153,8 @@ def install_encoding(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test"))
-    session.run("pytest", "--ignore", "tests/e2e", "--ignore", "tests/local", *session.posargs)
+    apart = [f"--ignore=tests/{part}" for part in ("e2e", "local", "engines")]
+    session.run("pytest", *apart, *session.posargs)
 
 
 @nox.session
@@ -162,7 +164,7 @@ def e2e(session: nox.Session) -> None:
     install(session, *groups, "model2vec>=0.10")  # a local model for the dashboards that needs no torch
     others = {
         "TEST_AGENT": apart(session, "ddapm-test-agent", "ddapm-test-agent~=1.69"),
-        "PHOENIX": apart(session, "phoenix", "arize-phoenix~=20.26"),
+        "PHOENIX": phoenix(session),
     }
     left = [f"--ignore=tests/e2e/{name}.py" for name in (*REDIS_TESTS, "test_mlflow")]
     session.run("pytest", "tests/e2e", *left, *session.posargs, env=others)
@@ -190,6 +192,10 @@ def redis_line(session: nox.Session) -> None:
         "pytest", "-W", "ignore:get_async_redis_connection will become async", "tests/e2e/test_redisvl.py",
         *session.posargs,
     )  # fmt: skip
+
+
+def phoenix(session: nox.Session) -> str:
+    return apart(session, "phoenix", "arize-phoenix~=20.26")
 
 
 def apart(session: nox.Session, program: str, package: str) -> str:
@@ -282,6 +288,21 @@ def llama_cpp(session: nox.Session) -> None:
     """llama.cpp is built from source, with a compiler and cmake and for ten minutes, so this is not run by default."""
     install(session, "llama-cpp-python>=0.3,<0.4", "gguf", "hypothesis", "numpy", "pytest", "trustme")
     session.run("pytest", "tests/local/test_llama_cpp.py", *session.posargs)
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """Ray and Spark in local mode; Spark needs Java: apt-get install --no-install-recommends default-jre-headless."""
+    install(session, *ENGINES, "openai>=3", "grpcio", "pytest", "trustme")
+    session.run("pytest", "tests/engines", *session.posargs)
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """Those of the documentation, taken again; needs the programs chromium and prometheus."""
+    demo = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "demo")
+    install(session, *demo, "opentelemetry-exporter-prometheus>=0.51b0", "pillow>=10", "pytest")
+    session.run("python", "docs/pictures/take.py", *session.posargs, env={"PHOENIX": phoenix(session)})
 
 
 @nox.session

@@ -2,8 +2,8 @@
 
 ``opentelemetry-instrument python app.py`` needs none of this. In code: ``instrument()`` switches
 otel_embed on, ``track()`` adds up a block, ``attribute()`` says for whom a block is, ``stage()`` names a
-stage of your own, ``summary()`` tells what this process did so far, ``on_alert()`` has a function called
-when something is bad.
+stage of your own, ``summary()`` tells what this process did so far, ``flush()`` has it exported now,
+``on_alert()`` has a function called when something is bad.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ __all__ = [
     "BudgetExceeded",
     "__version__",
     "attribute",
+    "flush",
     "instrument",
     "on_alert",
     "stage",
@@ -53,6 +54,18 @@ def uninstrument() -> None:
     from otel_embed.instrumentor import EmbeddingInstrumentor
 
     EmbeddingInstrumentor().uninstrument()
+
+
+def flush(timeout: float = 10.0) -> None:
+    """Have everything exported and written that is finished, within ``timeout`` seconds for spans and for metrics.
+
+    For workers that are killed rather than ended, as those of Ray and Spark are: call it at the end of each task.
+    What the SDK's exporters do on their own schedule, and what ``otel-embed run`` reads, is complete when it returns.
+    Raises nothing; does nothing where otel_embed is not on and no SDK is set up.
+    """
+    from otel_embed.instrumentor import EmbeddingInstrumentor
+
+    EmbeddingInstrumentor().flush(timeout)
 
 
 def summary() -> Summary:

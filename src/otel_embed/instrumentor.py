@@ -42,6 +42,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     recorder: CallRecorder | None = None
     _patches: Patches | None = None
     _files: ReportFiles | None = None
+    _given: tuple[Any, Any] = (None, None)
 
     def instrumentation_dependencies(self) -> Collection[str]:
         return ()  # each provider checks its own library when that library is imported
@@ -50,6 +51,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         tracers, meters = options.pop("tracer_provider", None), options.pop("meter_provider", None)
         for other in ("skip_dep_check", "raise_exception_on_conflict", "logger_provider"):
             options.pop(other, None)
+        self._given = tracers, meters
         config = Config.from_environment(_logger.warning).with_options(options)
         # An exception from here on would stop every other instrumentation too.
         with Guard("instrument"):
@@ -72,6 +74,18 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 self.recorder.budget.finish()
                 self.recorder.alerts.stop()
                 self.recorder.lost.stop()
+
+    def flush(self, timeout: float) -> None:
+        """Count what is finished, write what ``otel-embed run`` reads, and have the SDK export, in ``timeout`` seconds."""
+        tracers, meters = self._given
+        with Guard("flush"):
+            if self.recorder is not None:
+                self.recorder.settle()
+            if self._files is not None:
+                self._files.end()
+            for provider in (tracers or trace.get_tracer_provider(), meters or metrics.get_meter_provider()):
+                if hasattr(provider, "force_flush"):  # the API alone has nothing to export
+                    provider.force_flush(round(timeout * 1000))
 
 
 _recorders: WeakKeyDictionary[MeterProvider, CallRecorder] = WeakKeyDictionary()
