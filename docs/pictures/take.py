@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT / "tests" / "e2e")]
 from monitoring import eventually, program, prometheus, running  # noqa: E402
 from receiver import free_ports  # noqa: E402
 
-COLOURS, MOST_BYTES = 96, 150_000
+COLOURS, MOST_BYTES = 256, 150_000
 SECONDS = 75
 GRAPHS = {
     "sum by (gen_ai_request_model) (rate(otel_embed_cost_total[10s])) * 3600": False,
@@ -70,7 +70,7 @@ def graph(folder: Path) -> None:
         for n, (expression, stacked) in enumerate(GRAPHS.items()):
             asked |= {f"g{n}.expr": expression, f"g{n}.stacked": str(int(stacked)), f"g{n}.tab": "0"}
             asked |= {f"g{n}.range_input": "1m", f"g{n}.step_input": "1"}
-        photograph(f"{server.url}/classic/graph?{urlencode(asked)}", "prometheus", 1000, 1270)
+        photograph(f"{server.url}/classic/graph?{urlencode(asked)}", "prometheus", 1000, 1640)
         service.terminate()
 
 
@@ -100,7 +100,7 @@ def phoenix(folder: Path) -> None:
         (project,) = answer(f"{origin}/v1/projects")
         shown = chosen(found)
         place = f"projects/{project['id']}/traces/{shown['context']['trace_id']}"
-        photograph(f"{origin}/{place}?selectedSpanNodeId={shown['id']}", "phoenix", 1500, 940)
+        photograph(f"{origin}/{place}?selectedSpanNodeId={shown['id']}", "phoenix", 1300, 940)
 
 
 def chosen(spans: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -338,6 +339,60 @@ def test_a_pool_of_processes_is_one_call(folder: str, tmp_path: Path) -> None:
     assert (place["provider"], place["model"], place["calls"]) == ("sentence_transformers", "tiny-bert", 1)
     assert place["inputs"] == 16
     assert place["tokens"] == {"reported": 0, "counted": 0, "estimated": 8 * (3 + 2)}, "nobody saw their tokens"
+
+
+BESIDE = """
+import multiprocessing, sys, time
+import numpy, otel_embed
+from sentence_transformers import SentenceTransformer
+
+TEXTS = ["the cat sat", "a dog", "one two three four five"] * 8
+
+def main():
+    otel_embed.instrument()
+    model = SentenceTransformer(sys.argv[1])
+    alone = model.encode(TEXTS)
+    for way in sys.argv[2:]:
+        pool = None if way == "devices" else model.start_multi_process_pool(["cpu", "cpu"])
+        with otel_embed.track() as usage:
+            began = time.perf_counter()
+            if way == "method":
+                vectors = model.encode_multi_process(TEXTS, pool, chunk_size=7)
+            elif way == "devices":
+                vectors = model.encode(TEXTS, device=["cpu", "cpu"], chunk_size=7)
+            else:
+                vectors = model.encode(TEXTS, pool=pool, chunk_size=7)
+            took = time.perf_counter() - began
+        place = otel_embed.summary().document["slowest"][0]
+        assert type(vectors) is numpy.ndarray and numpy.allclose(vectors, alone, atol=1e-6)
+        assert (usage.calls, usage.inputs) == (1, len(TEXTS)), usage
+        assert place["inputs"] == len(TEXTS) and 0.9 * took < place["seconds"] <= took, (place, took)
+        if pool is not None:
+            model.stop_multi_process_pool(pool)
+        assert not multiprocessing.active_children()
+        print(way, usage.tokens)
+    print(otel_embed.summary().calls)
+
+if __name__ == "__main__":
+    main()
+"""
+WAYS = ["method"] if LINE < (5, 0) else ["pool", "devices"]
+
+
+@pytest.mark.parametrize("way", [[], ["opentelemetry-instrument"]])
+def test_a_pool_of_processes_gives_what_the_model_gives_and_ends(folder: str, tmp_path: Path, way: list[str]) -> None:
+    """The call covers the work of the processes, and nothing hangs at the end."""
+    (tmp_path / "program.py").write_text(BESIDE)
+    found = [str(Path(sys.executable).with_name(name)) if not n else name for n, name in enumerate(way)]
+    exporters = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
+    ran = subprocess.run(
+        [*found, sys.executable, "program.py", folder, *WAYS],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, env={**os.environ, **exporters},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    *told_by, calls = ran.stdout.splitlines()
+    assert told_by == [f"{each} {8 * (3 + 2 + 6)}" for each in WAYS]
+    assert int(calls) == 1 + len(WAYS)
 
 
 def test_a_static_model_counts_what_it_looks_up(telemetry: Telemetry, tmp_path: Path) -> None:
