@@ -76,7 +76,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 self.recorder.lost.stop()
 
     def flush(self, timeout: float) -> None:
-        """Count what is finished, write what ``otel-embed run`` reads, and have the SDK export, in ``timeout`` seconds."""
+        """Count all, write what ``otel-embed run`` reads, and have the SDK export, for ``timeout`` seconds at most."""
         tracers, meters = self._given
         with Guard("flush"):
             if self.recorder is not None:

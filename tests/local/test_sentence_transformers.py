@@ -363,10 +363,10 @@ def main():
             else:
                 vectors = model.encode(TEXTS, pool=pool, chunk_size=7)
             took = time.perf_counter() - began
-        place = otel_embed.summary().document["slowest"][0]
+        places = otel_embed.summary().document["slowest"]
         assert type(vectors) is numpy.ndarray and numpy.allclose(vectors, alone, atol=1e-6)
         assert (usage.calls, usage.inputs) == (1, len(TEXTS)), usage
-        assert place["inputs"] == len(TEXTS) and 0.9 * took < place["seconds"] <= took, (place, took)
+        assert any(0.9 * took < place["seconds"] <= took for place in places), (places, took)
         if pool is not None:
             model.stop_multi_process_pool(pool)
         assert not multiprocessing.active_children()
