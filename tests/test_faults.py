@@ -29,6 +29,7 @@ from otel_embed import guard, headers
 from otel_embed.config import Config
 from otel_embed.instrumentor import EmbeddingInstrumentor
 from otel_embed.pricing.bill import Pricing
+from otel_embed.providers import openai
 
 OPTIONS: dict[str, Any] = {
     "stage_spans": "always", "daily_budget_usd": 1e-9, "capture_content": True, "baggage_attributes": ("team",),
@@ -44,6 +45,7 @@ OF_THEIR_OWN = {
     "openai_sync": {"log": "text"},
     "openai_retries": {"log": "json"},
 }
+MEMORIES = [headers._plans, openai._endpoints]
 CACHES = [each for each in gc.get_objects() if isinstance(each, functools._lru_cache_wrapper)
           and each.__module__.startswith("otel_embed.") and each.cache_parameters()["maxsize"]]  # fmt: skip
 TRUSTED_MODULES = ("guard.", "wrapping.")
@@ -90,13 +92,15 @@ TOLD_BY_LANGCHAIN = "frameworks.langchain_handler._Handler."
 """It logs what a handler raises."""
 IN_CALLS = tuple(f"{module}." for module in (
     "endpoints", "exchange", "failure", "headers", "observe", "stages", "threads", "timeline", "answers", "runs",
-    "seen", "operations", "pricing.bill", "pricing.prices", "pricing.tokens", "pricing.chat", "pricing.recorded", "transports",
+    "seen", "operations", "pricing.bill", "pricing.prices", "pricing.tokens", "pricing.chat", "pricing.recorded",
+    "transports",
     "frameworks.haystack", "frameworks.langchain", "frameworks.langchain_handler", "frameworks.langchain_runs",
     "frameworks.langchain_stores", "frameworks.llama_index", "providers.openai",
     *(f"report.{name}" for name in (
-        "attribution", "budget", "budget_sums", "budgets.accounts", "budgets.alerts", "budgets.periods", "budgets.rules",
-        "chat_sums", "chat_totals", "coexist", "dimensions", "exemplars", "limits", "log", "metrics", "operations",
-        "overhead", "pending", "recorder", "run_recorder", "run_spans", "slowest", "spans", "totals", "track", "work_totals",
+        "attribution", "budget", "budget_sums", "budgets.accounts", "budgets.alerts", "budgets.periods",
+        "budgets.rules", "chat_sums", "chat_totals", "coexist", "dimensions", "exemplars", "limits", "log", "metrics",
+        "operations", "overhead", "pending", "recorder", "run_recorder", "run_spans", "slowest", "spans", "totals",
+        "track", "work_totals",
     )),
 ))  # fmt: skip
 """The modules of which every function is broken, or runs when otel_embed is switched on or off, or is listed below."""
@@ -126,7 +130,7 @@ ELSEWHERE: dict[str, set[str]] = {
         "transports.flight.Sender.__init__", "transports.flight.Step.__init__",
         "transports.httpx._Send.__init__", "transports.httpx._provider", "transports.urllib3._Sleep.__init__",
     },
-    "is of what has tests of its own: budgets that block, images, local models, retries of urllib3, streams that break": {
+    "has tests of its own: budgets that block, images, local models, retries of urllib3, streams that break": {
         "exchange.OpenExchange.server", "frameworks.langchain_handler._same",
         "frameworks.langchain_runs.is_content", "observe.OpenCall._ending", "observe.OpenCall.stop",
         "pricing.bill.Pricing._as_sent", "pricing.bill.Pricing._prices_images", "pricing.bill.Pricing._unusual",
@@ -219,7 +223,8 @@ class Observed:
         recorder.start_anew()
         config = Config.from_environment(print).with_options(dict(self.options))
         recorder.configure(self.telemetry.tracers.get_tracer("otel_embed"), config, Pricing.configured(config, print))
-        headers._plans.clear()
+        for memory in MEMORIES:
+            memory.clear()
         for cache in CACHES:
             cache.cache_clear()
 
