@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import aiobotocore.client
@@ -15,6 +15,7 @@ from opentelemetry.instrumentation.genai.bedrock import BedrockInstrumentor
 
 import otel_embed
 from bedrock_clients import COHERE, TEXT, TITAN, call, connect, each_client, invoke
+from breaking import Place, functions
 from conftest import Telemetry
 from fakes.bedrock_server import BedrockServer
 from fakes.faults import Fault
@@ -22,7 +23,6 @@ from otel_embed import exchange, failure, guard, observe
 from otel_embed.pricing import bill
 from otel_embed.providers import bedrock, bedrock_bodies
 from otel_embed.transports import aiohttp, urllib3
-from breaking import broken, functions
 
 PROFILE = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/a1b2c3d4e5f6"
 IMAGE = ("amazon.titan-embed-image-v1", {"inputImage": "aGk="})
@@ -152,20 +152,19 @@ def expected() -> Iterator[list[object]]:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_the_application_never_notices_a_bug_of_ours(
-    telemetry: Telemetry, server: BedrockServer, expected: list[object], place: str, monkeypatch: pytest.MonkeyPatch
+    telemetry: Telemetry, server: BedrockServer, expected: list[object], place: str
 ) -> None:
-    import breaking
+    def fail(_: Callable[[], Any]) -> None:
+        raise RuntimeError("a bug in otel_embed")
 
     guard.reraise = False
-    breaking.REACHED.clear()
     bedrock._dimensions.cache_clear()
     bedrock._is_opaque.cache_clear()
-    function = PLACES[place]
-    monkeypatch.setattr(function, "__code__", broken.__code__.replace(co_freevars=function.__code__.co_freevars))
-    assert application(server) == expected
-    telemetry.metrics()
-    monkeypatch.undo()
-    assert breaking.REACHED and sum(guard.dropped.values()) >= 1, "it was reached, contained and counted"
+    broken = Place(place, PLACES[place].__code__, [PLACES[place]])
+    with broken.behaving(fail):
+        assert application(server) == expected
+        telemetry.metrics()
+    assert broken.met and sum(guard.dropped.values()) >= 1, "it was reached, contained and counted"
 
 
 def test_after_all_of_them_a_call_is_seen_as_before(telemetry: Telemetry, server: BedrockServer) -> None:
