@@ -182,9 +182,11 @@ def _held(code: CodeType) -> Iterator[CodeType]:
 
 
 def _name(function: FunctionType) -> str:
+    """The same whether one that is made anew with each call is there just now or not."""
     module = function.__code__.co_filename.removeprefix(SOURCES).removesuffix(".py").replace("/", ".")
     ours = function.__module__.startswith("otel_embed") and not hasattr(function, "__wrapped__")
-    return f"{module}.{function.__qualname__ if ours else function.__code__.co_name}"
+    name = function.__qualname__.replace(".<locals>", "") if ours else function.__code__.co_name
+    return f"{module}.{name}"
 
 
 def names() -> set[str]:

@@ -53,7 +53,6 @@ TRUSTED_MODULES = ("guard.", "wrapping.")
 TRUSTED = {
     "__init__.__getattr__", "transports.body._Watched.__iter__", "transports.body._Watched.__aiter__",
     "transports.body._Watched.close", "transports.body._Watched.aclose", "transports.body._Watched.__getattr__",
-    "transports.body.watch.<locals>.read_and_close", "transports.body.watch.<locals>.aread_and_close",
     "transports.body.watch.read_and_close", "transports.body.watch.aread_and_close",
     "transports.httpx._SyncExchange.trace", "transports.httpx._AsyncExchange.trace", "threads._Carried.__call__",
     "stages.stage.__enter__", "stages.stage.__exit__", "stages.stage.__init__", "report.track.track.__enter__",

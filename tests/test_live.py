@@ -112,8 +112,9 @@ def test_the_terminal_is_the_programs_own(opened: Open) -> None:
 
 def test_ctrl_c_is_the_programs_and_the_terminal_is_given_back(opened: Open) -> None:
     program = (
-        "def stop(number, frame):\n    os.write(1, b'got it\\n')\n    sys.exit(9)\n"
-        "signal.signal(signal.SIGINT, stop)\nprint('ready', flush=True)\nwhile True:\n    embed(URL, 5, 0.01)"
+        "stopped = []\ndef stop(number, frame):\n    os.write(1, b'got it\\n')\n    stopped.append(number)\n"
+        "signal.signal(signal.SIGINT, stop)\nprint('ready', flush=True)\n"
+        "while not stopped:\n    embed(URL, 5, 0.01)\nsys.exit(9)"
     )
     with opened(program) as shown:
         shown.until(lambda shown: "texts/s" in status(shown))
