@@ -41,7 +41,7 @@ class Soak(NamedTuple):
 SOAKS = {
     "calls": Soak(calls, 100_000, 5_000),
     "reconnects": Soak(reconnects, 14_400, 5_000),
-    "names": Soak(names, 100_000, 100_000),
+    "names": Soak(names, 100_000, 200_000),
 }
 
 
