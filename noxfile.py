@@ -48,7 +48,7 @@ LLAMA_INDEX_LINES = {
     "0.10.1": ["llama-index-core==0.10.1", "llama-index-embeddings-openai==0.1.1", "openai<2", "pydantic<2.12"],
     "0.12": ["llama-index-core<0.13", "llama-index-embeddings-openai<0.4", "openai<3", "pydantic<2.12"],
 }
-REDIS_TESTS = ["test_redisvl", "test_redis_stores", "test_budget_redis", "test_celery"]
+REDIS_TESTS = ["test_answer_caches", "test_redisvl", "test_redis_stores", "test_budget_redis", "test_celery"]
 TRANSPORT_LINES = {
     "urllib3 1.26": [
         "requests==2.28.2",
