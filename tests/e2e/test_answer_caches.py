@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from fakes.openai_server import OpenAIServer
 from test_langchain_cache import ask
 from test_langchain_chat import IN, OUT, QUESTION, OpenAI, model
 
-with pytest.warns(DeprecationWarning, match="langchain-community"):
+with warnings.catch_warnings():  # that it is no longer kept, at its first import
+    warnings.simplefilter("ignore", DeprecationWarning)
     from langchain_community.cache import AsyncRedisCache, RedisCache, SQLiteCache
 
 # What LangChain warns its own caches of.

@@ -29,6 +29,7 @@ NOT_HERE = {
     ("local", "Padding, tokens a second", "A"),  # sentence-transformers alone pads and cuts, and it needs torch
     ("local", "Cut short a minute", "A"),
     ("errors", "Our own failures by step", "A"),  # there are none
+    ("errors", "Spans lost", "A"),  # nor these
     ("cost", "Budgets", "C"),  # nothing is projected in a budget's first minutes
 }
 LARGE = "text-embedding-3-large"

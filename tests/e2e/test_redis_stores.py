@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,8 @@ from otel_embed import guard, seen
 from otel_embed.gauges import redis_stores, stores
 from store_sizes import eventually, sizes
 
-with pytest.warns(DeprecationWarning, match="langchain-community"):
+with warnings.catch_warnings():  # that it is no longer kept, at its first import
+    warnings.simplefilter("ignore", DeprecationWarning)
     from langchain_community.storage import RedisStore
 
 SMALL = "text-embedding-3-small"
