@@ -211,7 +211,8 @@ def apart(session: nox.Session, program: str, package: str) -> str:
 @nox.parametrize("line", list(CORE_LINES))
 def core_line(session: nox.Session, line: str) -> None:
     """OpenTelemetry and wrapt, and what else we need ourselves."""
-    install(session, *CORE_LINES[line], "openai>=3", "httpx", "hypothesis", "langchain-core", "pytest", "trustme")
+    demo = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "demo")
+    install(session, *CORE_LINES[line], *demo, "httpx", "hypothesis", "pytest", "trustme")
     session.run("pytest", *CORE_TESTS, *session.posargs)
 
 
