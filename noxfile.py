@@ -212,7 +212,7 @@ def apart(session: nox.Session, program: str, package: str) -> str:
 def core_line(session: nox.Session, line: str) -> None:
     """OpenTelemetry and wrapt, and what else we need ourselves."""
     demo = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "demo")
-    install(session, *CORE_LINES[line], *demo, "httpx", "hypothesis", "pytest", "trustme")
+    install(session, *CORE_LINES[line], *demo, "httpx", "hypothesis", "numpy", "pytest", "trustme")
     session.run("pytest", *CORE_TESTS, *session.posargs)
 
 
