@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import otel_embed
 from conftest import Telemetry
 from fakes.openai_server import OpenAIServer
+from otel_embed.instrumentor import EmbeddingInstrumentor
 from otel_embed.report.track import TrackedUsage
 
 SMALL = "text-embedding-3-small"
@@ -87,3 +88,19 @@ def test_a_flush_exports_what_the_sdk_has_queued(server: OpenAIServer) -> None:
     finally:
         otel_embed.uninstrument()
         tracers.shutdown()
+
+
+def test_spans_that_are_lost_after_a_flush_write_no_file_in_the_applications_call(
+    telemetry: Telemetry, server: OpenAIServer, tmp_path: Path
+) -> None:
+    telemetry.instrument(report_dir=str(tmp_path))
+    with openai.OpenAI(base_url=server.url, api_key="x") as client:
+        client.embeddings.create(model="text-embedding-3-small", input="one")
+    otel_embed.flush()
+    (file,) = tmp_path.glob("*.json")
+    file.unlink()
+    recorder = EmbeddingInstrumentor().recorder
+    assert recorder is not None
+    recorder.lost.drop(1)  # as the SDK's queue does when a span ends and it is full
+    assert recorder.lost.by_cause() == {"queue_full": 1}
+    assert not [*tmp_path.glob("*.json")]

@@ -82,7 +82,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             if self.recorder is not None:
                 self.recorder.settle()
             if self._files is not None:
-                self._files.end()
+                self._files.write()
             for provider in (tracers or trace.get_tracer_provider(), meters or metrics.get_meter_provider()):
                 if hasattr(provider, "force_flush"):  # the API alone has nothing to export
                     provider.force_flush(round(timeout * 1000))
