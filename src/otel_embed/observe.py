@@ -289,7 +289,11 @@ class OpenCall:
             self.parent._ended_below(self, self.record())
         site.recorder.finish(self)
         # What waits to be counted holds nothing of the application's.
-        self.request = _NOTHING_ASKED if self.recorded is not None else _without_content(self.request)
+        self.request = (
+            _NOTHING_ASKED
+            if self.recorded is not None
+            else _request((*self.request[:_CONTENT], None, *self.request[_CONTENT + 1 :]))
+        )
         self.instance = self.parent = self.token = self.headers = None
         self.context = _NOWHERE
 
@@ -395,10 +399,6 @@ class OpenCall:
     def _has_media(self) -> bool:
         """Whether something else than tokens may be billed."""
         return bool(self.reply.media or (self.request.media and self.failure is None and not self.delegated))
-
-
-def _without_content(request: Request) -> Request:
-    return _request((*request[:_CONTENT], None, *request[_CONTENT + 1 :]))
 
 
 def _dimensions(request: Request, reply: Reply) -> int | None:
