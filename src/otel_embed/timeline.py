@@ -81,31 +81,26 @@ def _condensed(timings: tuple[StageTiming, ...]) -> tuple[StageTiming, ...]:
 def _in_sequence(start: int, end: int, lanes: list[Lane], exchanges: int) -> tuple[StageTiming, ...] | None:
     """The stages where no lane begins before the last one ended, which is nearly always so; else None."""
     timings: list[StageTiming] = []
-    now, over = start, 0
-    gap: Stage = "serialize" if exchanges else "other"
+    now, over, owned = start, 0, True
+    stage: Stage = "serialize" if exchanges else "other"
+    gap = stage
     for lane in lanes:
-        begins, last, own = lane.start, lane.end, lane.own
-        if begins < now or last is None or last > end:
+        last, own = lane.end, lane.own
+        if last is None or last > end:
             return None
-        if begins > now:
-            timings.append(_timing((gap, now - start, begins - start, True)))
-        marks = lane.marks
-        stage = marks[0][1]
-        if len(marks) > 1:
-            for at, following in marks:
-                if at > last:
-                    return None
-                if at > begins:
-                    timings.append(_timing((stage, begins - start, at - start, own)))
-                begins, stage = at, following
-        now = last
-        if now > begins:
-            timings.append(_timing((stage, begins - start, now - start, own)))
         if isinstance(lane, Exchange):
             over += 1
             gap = "deserialize" if over == exchanges else "backoff" if lane.failed else "other"
+        for at, following in (*lane.marks, (last, gap)):
+            if at > now:
+                timings.append(_timing((stage, now - start, at - start, owned)))
+                now = at
+            elif at < now:
+                return None
+            stage, owned = following, own
+        owned = True
     if end > now or not timings:
-        timings.append(_timing((gap, now - start, end - start, True)))
+        timings.append(_timing((stage, now - start, end - start, True)))
     return tuple(timings)
 
 

@@ -7,7 +7,7 @@ most 0.5 % away (DDSketch, Masson et al., VLDB 2019). Sketches of several proces
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from math import ceil, inf, log
 from typing import Any
 
@@ -31,16 +31,27 @@ class Sketch:
         self._counts: defaultdict[int, int] = defaultdict(int)
 
     def add(self, seconds: float) -> None:
-        """Count one duration. What is below 1 ns, negative or NaN counts as 0; above 1e9 s, as 1e9 s."""
-        if not _SHORTEST < seconds < _LONGEST:
-            seconds = _LONGEST if seconds >= _LONGEST else 0.0
-        self.count += 1
-        self.sum += seconds
-        if seconds < self.min:
-            self.min = seconds
-        if seconds > self.max:
-            self.max = seconds
-        self._counts[ceil(log(seconds or _SHORTEST) * _PER_LOG)] += 1
+        """Count one duration, as ``extend`` does."""
+        self.extend((seconds,))
+
+    def extend(self, durations: Collection[float]) -> None:
+        """Count durations. What is below 1 ns, negative or NaN counts as 0; above 1e9 s, as 1e9 s."""
+        if not durations:
+            return
+        shortest, longest = min(durations), max(durations)
+        total = sum(durations)
+        if not (shortest > _SHORTEST and longest < _LONGEST and total < inf):  # and whatever NaN does to these
+            durations = [_bounded(seconds) for seconds in durations]
+            shortest, longest, total = min(durations), max(durations), sum(durations)
+        self.count += len(durations)
+        self.sum += total
+        if shortest < self.min:
+            self.min = shortest
+        if longest > self.max:
+            self.max = longest
+        counts = self._counts
+        for seconds in durations:
+            counts[ceil(log(seconds or _SHORTEST) * _PER_LOG)] += 1
 
     def merge(self, other: Sketch) -> None:
         """Count all that ``other`` counted."""
@@ -135,6 +146,12 @@ class Sketch:
         if sketch.count:
             sketch.sum, sketch.min, sketch.max = float(data["sum"]), float(data["min"]), float(data["max"])
         return sketch
+
+
+def _bounded(seconds: float) -> float:
+    if _SHORTEST < seconds < _LONGEST:
+        return seconds
+    return _LONGEST if seconds >= _LONGEST else 0.0
 
 
 def _middle(index: int) -> float:

@@ -7,9 +7,11 @@ picodollars (1e-12 USD), so that the sum of a million calls is exact.
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
 
 from otel_embed.record import Attribution, CacheOutcome, Component, EmbeddingCall, LocalWork, Server
 from otel_embed.report.sketch import Sketch
@@ -51,8 +53,15 @@ class Key(NamedTuple):
         return self.request_model or self.response_model
 
 
+_start, _duration, _stages = attrgetter("start_unix_ns"), attrgetter("duration_ns"), attrgetter("stages")
+_inputs, _cost, _bill = attrgetter("inputs"), attrgetter("cost"), attrgetter("usage", "cost")
+
 Identity = tuple[str, "Component | None", "str | None", "str | None", "Server | None", Attribution]
 """The first fields of a call, by which its series is found without making a key."""
+_kind: Callable[[EmbeddingCall], tuple[Any, ...]] = itemgetter(
+    *range(6), *map(EmbeddingCall._fields.index, ("is_leaf", "retries", "cache", "failure", "work"))
+)
+"""What says how a call is counted: calls that have all of this in common differ in nothing but numbers."""
 
 
 class CacheTotals:
@@ -134,40 +143,58 @@ class Totals:
         with self._lock:
             return list(self._series.values())
 
-    def add(self, calls: Iterable[EmbeddingCall]) -> None:
+    def add(self, calls: Sequence[EmbeddingCall]) -> None:
+        """Count calls; those that differ in nothing but their numbers are added up before they are."""
+        alike: defaultdict[tuple[Any, ...], list[EmbeddingCall]] = defaultdict(list)
+        for call in calls:
+            alike[_kind(call)].append(call)
         with self._lock:
-            for call in calls:
-                self._add(call)
+            self._lasted(calls)
+            for group in alike.values():
+                self._add(group)
 
-    def _add(self, call: EmbeddingCall) -> None:
-        start, end = call.start_unix_ns, call.start_unix_ns + call.duration_ns
-        if self.first_start_ns is None or start < self.first_start_ns:
-            self.first_start_ns = start
-        if self.last_end_ns is None or end > self.last_end_ns:
-            self.last_end_ns = end
+    def _lasted(self, calls: Sequence[EmbeddingCall]) -> None:
+        if not calls:
+            return
+        start = min(map(_start, calls))
+        end = max([call.start_unix_ns + call.duration_ns for call in calls])
+        self.first_start_ns = start if self.first_start_ns is None else min(start, self.first_start_ns)
+        self.last_end_ns = end if self.last_end_ns is None else max(end, self.last_end_ns)
+
+    def _add(self, alike: list[EmbeddingCall]) -> None:
+        call, how_many = alike[0], len(alike)
         of_a_client = call.component is None
         if of_a_client and not call.is_leaf and call.cache is None:
             return  # what it had other calls do is counted with those
         series = self._series.get(call[:6]) or self._new(call)
         if call.cache is not None:
-            _add_cache(series, call)
+            for each in alike:
+                _add_cache(series, each)
             if of_a_client and not call.is_leaf:
                 return  # no provider was asked
-        series.calls += 1
-        series.latency.add(call.duration_ns / 1e9)
+        series.calls += how_many
+        series.latency.extend([ns / 1e9 for ns in map(_duration, alike)])
         stage_ns = series.stage_ns
-        for stage, begin, finish, _ in call.stages:
-            stage_ns[stage] = stage_ns.get(stage, 0) + finish - begin
+        for stage, begin, end, _ in chain.from_iterable(map(_stages, alike)):
+            stage_ns[stage] += end - begin
+        asked = embedded = 0
         if call.failure is not None:
-            series.errors[call.failure.cause] += 1
-        elif call.inputs:
-            series.inputs += call.embedded if of_a_client else call.inputs
+            series.errors[call.failure.cause] += how_many
+        else:
+            asked = sum(filter(None, map(_inputs, alike)))
+            embedded = asked if call.cache is None else sum(each.embedded for each in alike if each.inputs)
+        series.inputs += embedded if of_a_client else asked
         for reason in call.retries:
-            series.retries[reason] += 1
+            series.retries[reason] += how_many
         if not of_a_client:
-            series.outcomes[outcome(call)] += 1
+            series.outcomes[outcome(call)] += how_many
         if call.is_leaf:
-            _add_leaf(series, call)
+            series.leaves += how_many
+            series.embedded += embedded
+            _add_bill(series, alike)
+            if call.work is not None:
+                for each in alike:
+                    _add_work(series, each.work)
 
     def _new(self, call: EmbeddingCall) -> Series:
         """The series of a call that is the first of its kind; beyond ``MAX_SERIES`` kinds, the one of the others."""
@@ -190,22 +217,23 @@ def outcome(call: EmbeddingCall) -> str:
     return "partial" if call.cache.misses else "hit"
 
 
-def _add_leaf(series: Series, call: EmbeddingCall) -> None:
-    series.leaves += 1
-    if call.failure is None and call.inputs:
-        series.embedded += call.embedded
-    if call.usage is not None:
-        series.tokens[call.usage.source] += call.usage.tokens
-    if call.work is not None:
-        _add_work(series, call.work)
-    if call.cost is not None:
-        series.picodollars += round(call.cost.usd * PICODOLLARS)
-    elif call.unpriced:
-        series.unpriced_calls += 1
-        series.unpriced_tokens += call.usage.tokens if call.usage is not None else 0
+def _add_bill(series: Series, alike: list[EmbeddingCall]) -> None:
+    """What calls that a provider bills took in all."""
+    tokens = series.tokens
+    for usage, cost in map(_bill, alike):
+        if usage is not None:
+            tokens[usage.source] += usage.tokens
+        if cost is not None:
+            series.picodollars += round(cost.usd * PICODOLLARS)
+    for call in alike if None in map(_cost, alike) else ():
+        if call.unpriced:
+            series.unpriced_calls += 1
+            series.unpriced_tokens += call.usage.tokens if call.usage is not None else 0
 
 
-def _add_work(series: Series, work: LocalWork) -> None:
+def _add_work(series: Series, work: LocalWork | None) -> None:
+    if work is None:
+        return
     series.devices[work.device or ""] += 1
     if work.padding is not None:
         series.padding = work.padding + (series.padding or 0)
