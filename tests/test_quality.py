@@ -8,6 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
+from math import inf, nan
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -251,15 +252,28 @@ def test_a_vector_is_judged_as_number_by_number(vector: list[float]) -> None:
         else "zero_vector"
     )
     assert vectors.wrong(vector) == expected
-    with np.errstate(all="ignore"):
+    with np.errstate(all="raise"):
         assert vectors.wrong(array) == expected
+
+
+@given(
+    st.lists(
+        st.sampled_from(([1.0, 2.0], [0.0, 0.0], [nan, 1.0], [inf, -inf], [3e38, 3e38], [-0.0, 1e-45])), max_size=20
+    ),
+    st.integers(1, 25),
+)
+def test_the_rows_of_an_array_are_judged_as_each_by_itself(rows: list[list[float]], most: int) -> None:
+    array = np.array(rows, np.float32).reshape(-1, 2)
+    looked, wrong = vectors.look(array, most)
+    each = [vectors.wrong(row) for row in vectors.picked(list(array), most)]
+    assert looked == len(each) <= most
+    assert wrong == [problem for problem in each if problem is not None]
 
 
 @settings(deadline=None)
 @given(ANYTHING)
 def test_whatever_a_library_returns_is_looked_at_without_an_error(value: Any) -> None:
-    for found in vectors.picked(vectors.vectors(value), 8):
-        vectors.wrong(found)
+    vectors.look(value, 8)
     inputs.look(value, "m", None, 8, 100)
 
 
@@ -290,7 +304,16 @@ def test_the_report_shows_it(telemetry: Telemetry, client: openai.OpenAI, tmp_pa
     client.embeddings.create(model=SMALL, input=["a", "a"])
     file = tmp_path / "summary.json"
     file.write_text(json.dumps(otel_embed.summary().document))
-    rows = {cells[0]: cells[1:] for table in work_tables(merge([load(file), load(file)])) for _, cells in table.rows if table.title == "Worth a look"}
-    assert set(rows) == {"repeated input", "small calls"} or set(rows) == {"repeated input", "duplicate input", "small calls"}
+    rows = {
+        cells[0]: cells[1:]
+        for table in work_tables(merge([load(file), load(file)]))
+        for _, cells in table.rows
+        if table.title == "Worth a look"
+    }
+    assert set(rows) == {"repeated input", "small calls"} or set(rows) == {
+        "repeated input",
+        "duplicate input",
+        "small calls",
+    }
     assert rows["small calls"] == ["242", "1.0 of 2,048 texts", "–", "–"]
     assert int(rows["repeated input"][0]) >= 80 and rows["repeated input"][3].startswith("$")

@@ -46,7 +46,8 @@ class LocalCall(OpenCall):
 
     def passes(self, lane: Lane) -> DevicePass | None:
         """A model's pass begins; the device that it runs on is timed where it can be."""
-        self._read_passes()
+        if self._passes:
+            self._read_passes()
         begun = device_pass(lane, self.request.device)
         if begun is not None:
             self._passes.append(begun)

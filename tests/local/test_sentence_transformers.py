@@ -99,11 +99,13 @@ def test_a_call_is_counted_once_in_each_metric(telemetry: Telemetry, model: Sent
     operation = {"gen_ai.operation.name": "embeddings", **place}
     found = {name: [(dict(point.attributes), getattr(point, "value", None) or point.sum) for point in points]
             for name, points in metrics.items() if "duration" not in name}  # fmt: skip
+    assert sum(spent for _, spent in found.pop("otel_embed.overhead")) > 0
     assert found.pop("otel_embed.stage.time") == [
         ({**operation, "otel_embed.stage": stage}, pytest.approx(stages[stage])) for stage in stages
     ]
     assert found == {
         "gen_ai.client.embeddings.operation.input_tokens": [(operation, 31)],
+        "otel_embed.checked": [({**place, "otel_embed.checked.what": what}, 5) for what in ("input", "vector")],
         "otel_embed.inputs": [(operation, 5)],
         "otel_embed.inputs.truncated": [(place, 1)],
         "otel_embed.padding": [(place, 6)],
@@ -401,7 +403,6 @@ def test_a_static_model_counts_what_it_looks_up(telemetry: Telemetry, tmp_path: 
                                         reason="of sentence-transformers 3.2 and later")  # fmt: skip
     from tokenizers import Tokenizer
 
-
     word_piece(tmp_path / "tokenizer.json")
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     static = static_models.StaticEmbedding(tokenizer, embedding_dim=8, embedding_weights=np.ones((len(VOCABULARY), 8)))
@@ -438,3 +439,11 @@ def test_readers_take_anything(plain: SentenceTransformer, content: Any, result:
     assert asked.inputs is None or asked.inputs >= 0
     provider._reply(result)
     provider._batch(Arguments(plain, (), {}), result)
+
+
+def test_a_model_that_is_moved_is_known_to_be_elsewhere(folder: str) -> None:
+    model = SentenceTransformer(folder, device="cpu")
+    where = [provider._placed(model) for _ in range(2)]
+    model.to("meta")  # the one other device that is everywhere
+    where += [provider._placed(model) for _ in range(2)]
+    assert where == ["cpu", "cpu", "meta", "meta"] and str(model.device) == "meta"

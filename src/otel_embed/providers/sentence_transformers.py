@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from otel_embed.provider import Arguments, Call, Load, Provider, Silent, Timed
 from otel_embed.reading import dimensions, first, model_name, padded, stacked, told
@@ -12,6 +12,7 @@ from otel_embed.record import Batch, InputKind, Reply, Request
 
 _names: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 """What each model was loaded as; of a copy, and of one from another process, what its configuration says."""
+_weights: WeakKeyDictionary[Any, ref[Any]] = WeakKeyDictionary()
 
 
 def _loads(call: Arguments) -> str | None:
@@ -46,7 +47,19 @@ def _device(model: Any, asked: Any) -> str | None:
         return None  # wherever the pool's processes run
     if isinstance(device, (list, tuple)):
         return str(device[0]).partition(":")[0] if device else None
-    return str(model.device if device is None else device)
+    return _placed(model) if device is None else str(device)
+
+
+def _placed(model: Any) -> str:
+    """The device of a model: that of its first weight, which is moved in place. Its own answer walks its modules."""
+    held = _weights.get(model)
+    weight = None if held is None else held()
+    if weight is not None:
+        return str(weight.device)
+    device, weight = model.device, next(model.parameters(), None)
+    if weight is not None and weight.device == device:  # else it is offloaded, and waits elsewhere
+        _weights[model] = ref(weight)
+    return str(device)
 
 
 def _inputs(content: Any) -> tuple[int | None, InputKind | None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from math import ceil
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -189,10 +190,7 @@ def _look_at_vectors(call: OpenCall, result: Any, found: _Found) -> None:
     record, asked = call.record(), call.request.dimensions
     if asked is not None and record.dimensions is not None and record.dimensions != asked:
         found.add("wrong_dimension", record.inputs or 1)
-    many = vectors.vectors(result)
     most = record.duration_ns // _PART // _NS_A_NUMBER // (record.dimensions or 1000)
-    for vector in vectors.picked(many, max(_LEAST_VECTORS, most)):
-        found.vectors += 1
-        wrong = vectors.wrong(vector)
-        if wrong is not None:
-            found.add(wrong, 1)
+    found.vectors, wrong = vectors.look(result, max(_LEAST_VECTORS, most))
+    for problem, many in Counter(wrong).items():
+        found.add(problem, many)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from math import isfinite, isinf, isnan
 from typing import Any, Literal
 
@@ -31,32 +33,61 @@ def _part(value: Any, name: str) -> Any:
     return held.get(name) if isinstance(held, dict) else None
 
 
+def look(result: Any, most: int) -> tuple[int, list[Wrong]]:
+    """Look at up to ``most`` of a result's vectors, evenly over all of them: how many, and what is wrong with some."""
+    found = vectors(result)
+    if _is_array(found):
+        if _is_elsewhere(found):
+            return 0, []
+        rows = found[:: _step(len(found), most)]
+        with suppress(AttributeError, TypeError):  # as nearly always: one pass over all of them finds nothing
+            if _are_finite(rows) and bool((rows != 0).any(-1).all()):
+                return len(rows), []
+    each = list(picked(found, most))
+    return len(each), [problem for problem in map(wrong, each) if problem is not None]
+
+
 def picked(vectors: Any, most: int) -> Iterator[Any]:
     """Up to ``most`` of the vectors, evenly over all of them, the first among them."""
     many = len(vectors) if isinstance(vectors, (list, tuple)) or _is_array(vectors) else 0
-    for place in range(0, many, max(1, -(-many // most))):
+    for place in range(0, many, _step(many, most)):
         item = vectors[place]
         if not isinstance(item, (list, tuple)):
             item = next((found for name in _ITEMS if (found := _part(item, name)) is not None), item)
         yield item
 
 
+def _step(many: int, most: int) -> int:
+    return max(1, -(-many // most))
+
+
 def wrong(vector: Any) -> Wrong | None:
     """What is wrong with one vector; None for a good one, and for what is no plain list or array of numbers."""
     try:
         if _is_array(vector):
-            if getattr(getattr(vector, "device", "cpu"), "type", "cpu") != "cpu" or len(vector.shape) != 1:
-                return None  # a device is not waited for
-            total, some = float(vector.sum()), bool((vector != 0).any())
+            if _is_elsewhere(vector) or len(vector.shape) != 1:
+                return None
+            if _are_finite(vector):
+                return None if bool((vector != 0).any()) else "zero_vector"
         elif isinstance(vector, (list, tuple)) and vector and _is_number(vector[0]):
-            total, some = float(sum(vector)), any(vector)
+            if isfinite(sum(vector)):
+                return None if any(vector) else "zero_vector"
         else:
             return None
-        if isfinite(total):
-            return None if some else "zero_vector"
         return _not_finite([float(number) for number in vector])
-    except (TypeError, ValueError, OverflowError):  # not all of it is a number
+    except (AttributeError, TypeError, ValueError, OverflowError):  # not all of it is a number
         return None
+
+
+def _is_elsewhere(array: Any) -> bool:
+    """Whether it is on a device, which is not waited for."""
+    return getattr(getattr(array, "device", "cpu"), "type", "cpu") != "cpu"
+
+
+def _are_finite(array: Any) -> bool:
+    """Whether all numbers are, by the array's own library: unlike a sum, it does not warn of the others."""
+    library: Any = sys.modules.get(type(array).__module__.partition(".")[0])
+    return bool(library.isfinite(array).all())
 
 
 def _not_finite(numbers: list[float]) -> Wrong | None:
