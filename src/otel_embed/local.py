@@ -36,7 +36,7 @@ class LocalCall(OpenCall):
     def add(self, lane: Lane) -> None:
         if self._trailing is not None:
             self._trailing.end, self._trailing = lane.start, None
-        super().add(lane)
+        self.lanes.append(lane)
 
     def trail(self, stage: Stage) -> None:
         """From now on the call is in this stage, until a function with one of its own begins."""
@@ -46,8 +46,7 @@ class LocalCall(OpenCall):
 
     def passes(self, lane: Lane) -> DevicePass | None:
         """A model's pass begins; the device that it runs on is timed where it can be."""
-        if self._passes:
-            self._read_passes()
+        self._read_passes()
         begun = device_pass(lane, self.request.device)
         if begun is not None:
             self._passes.append(begun)
@@ -71,7 +70,8 @@ class LocalCall(OpenCall):
         super().finish(result, error, end)
 
     def _add_up(self) -> None:
-        self._read_passes()
+        if self._passes:
+            self._read_passes()
         device_seconds = None if self._passes or self._device_ns is None else self._device_ns / 1e9
         embedded = _embedded(self.batches, self.request.inputs)
         if embedded:

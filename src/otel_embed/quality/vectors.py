@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from math import isfinite, isinf, isnan
 from typing import Any, Literal
 
@@ -40,9 +39,8 @@ def look(result: Any, most: int) -> tuple[int, list[Wrong]]:
         if _is_elsewhere(found):
             return 0, []
         rows = found[:: _step(len(found), most)]
-        with suppress(AttributeError, TypeError):  # as nearly always: one pass over all of them finds nothing
-            if _are_finite(rows) and bool((rows != 0).any(-1).all()):
-                return len(rows), []
+        if _are_good(rows):
+            return len(rows), []
     each = list(picked(found, most))
     return len(each), [problem for problem in map(wrong, each) if problem is not None]
 
@@ -84,10 +82,22 @@ def _is_elsewhere(array: Any) -> bool:
     return getattr(getattr(array, "device", "cpu"), "type", "cpu") != "cpu"
 
 
+def _are_good(rows: Any) -> bool:
+    """Whether nothing can be wrong with any of these, as nearly always, in one pass: by their squared lengths."""
+    try:
+        squares = _library(rows).einsum("ij,ij->i", rows, rows).tolist()
+        return bool(squares and min(squares) > 0 and isfinite(sum(squares)))
+    except (AttributeError, TypeError, RuntimeError):  # of a kind that is not multiplied
+        return False
+
+
 def _are_finite(array: Any) -> bool:
     """Whether all numbers are, by the array's own library: unlike a sum, it does not warn of the others."""
-    library: Any = sys.modules.get(type(array).__module__.partition(".")[0])
-    return bool(library.isfinite(array).all())
+    return bool(_library(array).isfinite(array).all())
+
+
+def _library(array: Any) -> Any:
+    return sys.modules.get(type(array).__module__.partition(".")[0])
 
 
 def _not_finite(numbers: list[float]) -> Wrong | None:
