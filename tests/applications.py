@@ -183,6 +183,10 @@ def openai_sync(server: OpenAIServer, work: Work) -> None:
             work.do(lambda: create(input="three", encoding_format="base64", **ASKED))
 
 
+NOT_SAMPLED = Application("openai_sync, not sampled", OpenAIServer, openai_sync)
+APPLICATIONS.append(NOT_SAMPLED)
+
+
 @application
 def openai_without_usage(server: OpenAIServer, work: Work) -> None:
     with openai.OpenAI(base_url=server.url, api_key="x", max_retries=0) as client:

@@ -13,11 +13,11 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import Sampler
 
 import otel_embed
 from fakes.openai_server import OpenAIServer
 from otel_embed import guard
-
 
 pytest.register_assert_rewrite("every_provider", "programs", "spans")
 
@@ -25,10 +25,10 @@ os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")  # it would tell it
 
 
 class Telemetry:
-    def __init__(self) -> None:
+    def __init__(self, sampler: Sampler | None = None) -> None:
         self.exporter = InMemorySpanExporter()
         self.reader = InMemoryMetricReader()
-        self.tracers = TracerProvider(shutdown_on_exit=False)
+        self.tracers = TracerProvider(sampler, shutdown_on_exit=False)
         self.tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.meters = MeterProvider(metric_readers=[self.reader], shutdown_on_exit=False)
 

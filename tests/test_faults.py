@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 import trustme
 from opentelemetry.context import get_current
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import otel_embed
-from applications import APPLICATIONS, Application, raised
+from applications import APPLICATIONS, NOT_SAMPLED, Application, raised
 from breaking import Place, names, places, reached, slow
 from conftest import Telemetry
 from otel_embed import guard, headers
@@ -44,6 +45,8 @@ OF_THEIR_OWN = {
     "openai_without_usage": {"token_counting": "tiktoken"},  # a file that takes its time to read
     "openai_sync": {"log": "text"},
     "openai_retries": {"log": "json"},
+    # Nobody asks for its records before they are counted.
+    NOT_SAMPLED.name: {"daily_budget_usd": None, "baggage_attributes": (), "checks": "off"},
 }
 MEMORIES = [headers._plans, openai._endpoints]
 CACHES = [each for each in gc.get_objects() if isinstance(each, functools._lru_cache_wrapper)
@@ -182,12 +185,13 @@ class Observed:
         first, cold = reached(application.run)
         second, warm = reached(application.run)
         assert first == second == self.expected
-        assert telemetry.spans(), "nothing of it is observed"
+        assert bool(telemetry.spans()) == (application is not NOT_SAMPLED)
         self.places = [place for place in places(cold | warm) if not place.name.startswith(TRUSTED_MODULES)]
         if "token_counting" in OF_THEIR_OWN.get(application.name, {}):
             self.places = [place for place in self.places if place.name not in SEEN]
         self.only_at_first = cold - warm
-        _, collecting = reached(telemetry.metrics)
+        collected, collecting = reached(telemetry.metrics)
+        assert collected, "nothing of it is observed"
         self.when_collected = [place for place in places(collecting - cold - warm)
                                if not place.name.startswith(TRUSTED_MODULES) and place.name not in SEEN]  # fmt: skip
         SEEN.update(place.name for place in [*self.places, *self.when_collected])
@@ -261,7 +265,7 @@ def quick() -> Iterator[None]:
 @pytest.fixture(scope="module", params=BY_NAME)
 def observed(request: pytest.FixtureRequest, quick: None) -> Iterator[Observed]:
     with BY_NAME[request.param] as application:
-        yield Observed(application, Telemetry())
+        yield Observed(application, Telemetry(ALWAYS_OFF if application is NOT_SAMPLED else None))
         otel_embed.uninstrument()
         guard.reraise = False
 
