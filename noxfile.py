@@ -319,7 +319,7 @@ def lint(session: nox.Session) -> None:
     install(session, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "lint"))
     session.run("mypy")
     session.run("mypy", "tests/typed_program.py")  # sees the types of the wheel that is installed here
-    session.run("ruff", "check", "src")
+    session.run("ruff", "check")
 
 
 @nox.session

@@ -13,8 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import otel_embed
 from workload import MODEL, TEXT, Run, answer, http_module, in_process_transport, sync_run
+
+import otel_embed
 
 CALLS_OF_A_CLIENT = 10
 

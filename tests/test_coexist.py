@@ -6,14 +6,12 @@ from collections.abc import Iterator
 
 import openai
 import pytest
-from conftest import Telemetry
-from fakes.cohere_server import CohereServer
-from fakes.openai_server import OpenAIServer
 from openai.resources.embeddings import AsyncEmbeddings, Embeddings
 from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 
 import otel_embed
 from conftest import Telemetry
+from fakes.cohere_server import CohereServer
 from fakes.openai_server import OpenAIServer
 
 

@@ -15,7 +15,6 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from documents import ROOT, blocks, commands
 from fakes.faults import Fault
@@ -101,7 +100,7 @@ class TestIntervals:
         for seed in range(200):
             before, after = quantile(drawn(number, seed=seed), q), quantile(drawn(number, seed=-1 - seed), q)
             assert before is not None and after is not None
-            change, interval = relative(before, after) or (0.0, None)
+            _, interval = relative(before, after) or (0.0, None)
             assert interval is not None
             missed += not interval.low <= 0 <= interval.high
             alarms += Measure("", "seconds", before, after, 0.10).verdict == "worse"

@@ -45,7 +45,7 @@ def name(case: Any) -> str:
 @pytest.mark.parametrize(("provider", "target"), INSTALLED, ids=name)
 def test_a_declared_function_is_there(provider: Provider, target: Target) -> None:
     module, _, path = target.target.partition(":")
-    owner, attribute, original = wrapt.resolve_path(importlib.import_module(module), path)
+    _, _, original = wrapt.resolve_path(importlib.import_module(module), path)
     assert callable(original) or isinstance(original, (classmethod, staticmethod)), target.target
 
 

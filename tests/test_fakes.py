@@ -14,8 +14,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import openai

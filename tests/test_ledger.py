@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import openai
@@ -75,10 +76,8 @@ def otel_embed_context() -> Callable[..., Any]:
 
 
 def _quiet(work: Callable[[int], Any], n: int) -> None:
-    try:
+    with suppress(openai.APIStatusError):
         work(n)
-    except openai.APIStatusError:
-        pass
 
 
 def _embedder(server: OpenAIServer) -> OpenAIEmbeddings:

@@ -128,9 +128,9 @@ def test_a_failure_passes_through_and_its_cause_is_told(
 
 
 def test_a_refused_connection_and_a_timeout_are_told_apart(telemetry: Telemetry, server: OpenAIServer) -> None:
-    with openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="x", max_retries=0) as it:
-        with pytest.raises(openai.APIConnectionError):
-            it.embeddings.create(model=SMALL, input="x")
+    nobody = openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="x", max_retries=0)
+    with nobody as it, pytest.raises(openai.APIConnectionError):
+        it.embeddings.create(model=SMALL, input="x")
     server.script([Fault(header_delay=1.0)])
     with client(server, max_retries=0, timeout=0.1) as it, pytest.raises(openai.APITimeoutError):
         it.embeddings.create(model=SMALL, input="x")

@@ -344,7 +344,7 @@ _VALUES = st.recursive(
 _KEYS = st.sampled_from([*sorted(chat._FIELDS), "other"])
 _NEARLY = st.fixed_dictionaries(
     {"provider": st.just("x"), "model": st.just("y"), "input": st.integers(0, 9), "output": st.integers(0, 9)},
-    optional={key: _VALUES for key in ("cached_input", "cache_write", "up_to_input_tokens", "source", "checked", "aliases")},
+    optional=dict.fromkeys(("cached_input", "cache_write", "up_to_input_tokens", "source", "checked", "aliases"), _VALUES),
 )
 
 

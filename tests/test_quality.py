@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import inf, nan
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,7 +47,7 @@ RECORD = EmbeddingCall(
 class StrangeServer(OpenAIServer):
     """Answers as told: with these vectors in place of its own first ones, and by this model's name."""
 
-    vectors: list[list[float]] = []
+    vectors: Sequence[list[float]] = ()
     model: str | None = None
 
     def respond(self, received: Received, raw: bytes, fault: Fault) -> Answer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +33,7 @@ def lanes(draw: st.DrawFn) -> Lane:
 def test_any_nesting_overlap_and_unfinished_lane_gives_a_partition(found: list[Lane], length: int) -> None:
     timings = partition(0, length, found, sum(isinstance(lane, Exchange) for lane in found))
     assert timings[0].start_ns == 0 and timings[-1].end_ns == length
-    assert all(before.end_ns == after.start_ns for before, after in zip(timings, timings[1:]))
+    assert all(before.end_ns == after.start_ns for before, after in itertools.pairwise(timings))
     assert sum(timing.end_ns - timing.start_ns for timing in timings) == length
 
 

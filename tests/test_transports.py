@@ -25,6 +25,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from packaging.version import Version
 
 import otel_embed
+from breaking import functions
 from conftest import Telemetry, run
 from embedders import (
     Embedder,
@@ -40,7 +41,6 @@ from embedders import (
 from fakes.faults import Fault
 from otel_embed import guard
 from otel_embed.transports import TRANSPORTS, aiohttp, botocore, flight, requests, urllib3
-from breaking import functions
 
 ALL: list[type[Embedder]] = [OnRequests, OnStreamedRequests, OnBotocore, OnAiohttp, OnAiobotocore, OnHttpxAiohttp]
 KINDS = [

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from fastembed import SparseTextEmbedding, TextEmbedding
 from hypothesis import given
+from local_models import DIMENSIONS, LONGEST, VOCABULARY, onnx, stages_of, tokens, told, word_piece
 
 import otel_embed
 from conftest import Telemetry
-from local_models import DIMENSIONS, LONGEST, VOCABULARY, onnx, stages_of, tokens, told, word_piece
 from otel_embed.provider import Arguments
 from otel_embed.providers import fastembed as provider
 from test_reading import ANYTHING

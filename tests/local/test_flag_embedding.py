@@ -16,10 +16,10 @@ import pytest
 import torch
 from FlagEmbedding import BGEM3FlagModel, FlagModel
 from hypothesis import given
+from local_models import DIMENSIONS, LONGEST, stages_of, tokens, told, transformer
 
 import otel_embed
 from conftest import Telemetry
-from local_models import DIMENSIONS, LONGEST, stages_of, tokens, told, transformer
 from otel_embed.provider import Arguments
 from otel_embed.providers import flag_embedding as provider
 from test_reading import ANYTHING

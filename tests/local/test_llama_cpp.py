@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from llama_cpp import Llama
+from local_models import gguf, stages_of, told
 
 import otel_embed
 from conftest import Telemetry
-from local_models import gguf, stages_of, told
 from otel_embed.provider import Arguments
 from otel_embed.providers import llama_cpp as provider
 from test_reading import ANYTHING

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from local_models import VOCABULARY, sentence_transformer, word_piece
 from model2vec import StaticModel
 from opentelemetry.context import get_current
 from sentence_transformers import SentenceTransformer
@@ -21,7 +22,6 @@ from transformers import pipelines
 import otel_embed
 from breaking import Place, functions
 from conftest import Telemetry
-from local_models import VOCABULARY, sentence_transformer, word_piece
 from otel_embed import guard, loads, local, reading, timeline
 from otel_embed.providers import model2vec, sentence_transformers, transformers
 from otel_embed.report import dimensions, spans, totals

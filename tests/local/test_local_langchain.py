@@ -8,9 +8,9 @@ import pytest
 from langchain_classic.embeddings import CacheBackedEmbeddings
 from langchain_core.stores import InMemoryByteStore
 from langchain_huggingface import HuggingFaceEmbeddings
+from local_models import sentence_transformer, stages_of, tokens
 
 from conftest import Telemetry
-from local_models import sentence_transformer, stages_of, tokens
 
 TEXTS = ["the cat sat", "a dog", "one two three four five"]
 TOKENS = sum(map(tokens, TEXTS))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from local_models import LONGEST, sentence_transformer, tokens
 from sentence_transformers import SentenceTransformer
 
 import otel_embed
 from conftest import Telemetry
-from local_models import LONGEST, sentence_transformer, tokens
 
 
 def test_the_summary_has_the_load_and_the_work(telemetry: Telemetry, tmp_path: Path) -> None:

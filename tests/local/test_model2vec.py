@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from local_models import VOCABULARY, stages_of, told, word_piece
 from model2vec import StaticModel
 from tokenizers import Tokenizer
 
 import otel_embed
 from conftest import Telemetry
-from local_models import VOCABULARY, stages_of, told, word_piece
 from otel_embed.provider import Arguments
 from otel_embed.providers import model2vec as provider
 from test_reading import ANYTHING

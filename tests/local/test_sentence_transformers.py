@@ -19,10 +19,6 @@ import pytest
 import sentence_transformers
 import torch
 from hypothesis import given
-from sentence_transformers import CrossEncoder, SentenceTransformer
-
-import otel_embed
-from conftest import Telemetry
 from local_models import (
     DIMENSIONS,
     LONGEST,
@@ -34,6 +30,10 @@ from local_models import (
     transformer,
     word_piece,
 )
+from sentence_transformers import CrossEncoder, SentenceTransformer
+
+import otel_embed
+from conftest import Telemetry
 from otel_embed.provider import Arguments
 from otel_embed.providers import sentence_transformers as provider
 from test_reading import ANYTHING

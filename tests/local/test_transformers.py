@@ -9,11 +9,11 @@ import pytest
 import torch
 import transformers
 from hypothesis import given
+from local_models import DIMENSIONS, LONGEST, stages_of, tokens, told, transformer
 from transformers import FeatureExtractionPipeline, pipeline
 
 import otel_embed
 from conftest import Telemetry
-from local_models import DIMENSIONS, LONGEST, stages_of, tokens, told, transformer
 from otel_embed.provider import Arguments
 from otel_embed.providers import transformers as provider
 from test_reading import ANYTHING

@@ -56,7 +56,7 @@ def _placed(model: Any) -> str:
     weight = None if held is None else held()
     if weight is not None:
         return str(weight.device)
-    device, weight = model.device, next(model.parameters(), None)
+    device, weight = model.device, next(iter(getattr(model, "parameters", tuple)()), None)
     if weight is not None and weight.device == device:  # else it is offloaded, and waits elsewhere
         _weights[model] = ref(weight)
     return str(device)
