@@ -16,7 +16,7 @@ CORE_LINES = {
         "opentelemetry-exporter-otlp==1.30.0",
         "opentelemetry-instrumentation==0.51b0",
         "opentelemetry-sdk==1.30.0",
-        "packaging==22.0",
+        "packaging==23.2",
         "rich==13.7.0",
         "tiktoken==0.7.0",
         "wrapt==1.16.0",
