@@ -22,7 +22,8 @@ from PIL import Image
 HERE = Path(__file__).parent
 ROOT, BIN = HERE.parent.parent, Path(sys.executable).parent
 sys.path[:0] = [str(ROOT / "tests" / "e2e")]
-from monitoring import eventually, program, prometheus, running  # noqa: E402
+import monitoring  # noqa: E402
+from monitoring import eventually, program, prometheus  # noqa: E402
 from receiver import free_ports  # noqa: E402
 
 COLOURS, MOST_BYTES = 256, 150_000
@@ -75,15 +76,7 @@ def graph(folder: Path) -> None:
 
 
 def phoenix(folder: Path) -> None:
-    port, grpc = free_ports(2)
-    origin = f"http://127.0.0.1:{port}"
-    settings = {
-        "PHOENIX_WORKING_DIR": str(folder), "PHOENIX_HOST": "127.0.0.1", "PHOENIX_PORT": str(port),
-        "PHOENIX_GRPC_PORT": str(grpc), "PHOENIX_TELEMETRY_ENABLED": "false",
-        "PHOENIX_ALLOW_EXTERNAL_RESOURCES": "false",
-    }  # fmt: skip
-    served = ["env", *(f"{name}={value}" for name, value in settings.items()), os.environ["PHOENIX"], "serve"]
-    with running(served, folder / "log", f"{origin}/healthz", 120):
+    with monitoring.phoenix(folder) as origin:
         env = environment(
             OTEL_SERVICE_NAME="handbook", OTEL_METRICS_EXPORTER="none", OTEL_EMBED_SLOW_CALL_MS="40",
             OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf", OTEL_EXPORTER_OTLP_ENDPOINT=origin,

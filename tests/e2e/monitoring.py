@@ -1,9 +1,10 @@
-"""A real Prometheus and a real Alertmanager, each on a port of its own:
-``apt-get install --no-install-recommends prometheus prometheus-alertmanager``."""
+"""A real Prometheus, Alertmanager and Phoenix, each on a port of its own:
+``apt-get install --no-install-recommends prometheus prometheus-alertmanager``; Phoenix as in ``test_phoenix.py``."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -64,6 +65,22 @@ def prometheus(
     ]  # fmt: skip
     with running(command, folder / "prometheus.log", f"http://127.0.0.1:{port}/-/ready"):
         yield Prometheus(f"http://127.0.0.1:{port}")
+
+
+@contextmanager
+def phoenix(folder: Path) -> Iterator[str]:
+    """Where Arize Phoenix answers and takes OTLP; it asks nobody else for anything."""
+    found = os.environ.get("PHOENIX") or shutil.which("phoenix")
+    assert found, "set PHOENIX to a phoenix, or run make e2e, which installs one"
+    port, grpc = free_ports(2)
+    settings = {
+        "PHOENIX_WORKING_DIR": str(folder), "PHOENIX_HOST": "127.0.0.1", "PHOENIX_PORT": str(port),
+        "PHOENIX_GRPC_PORT": str(grpc), "PHOENIX_TELEMETRY_ENABLED": "false",
+        "PHOENIX_ALLOW_EXTERNAL_RESOURCES": "false",
+    }  # fmt: skip
+    command = ["env", *(f"{name}={value}" for name, value in settings.items()), found, "serve"]
+    with running(command, folder / "log", f"http://127.0.0.1:{port}/healthz", 120):
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import urllib.request
@@ -17,8 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from monitoring import eventually, running
-from receiver import free_ports
+from monitoring import eventually, phoenix
 
 from otel_embed.demo.ledger import Bill
 from otel_embed.demo.server import EmbeddingServer
@@ -55,19 +53,8 @@ class Read(NamedTuple):
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Read]:
     """What Phoenix says of a program's spans."""
-    found = os.environ.get("PHOENIX") or shutil.which("phoenix")
-    assert found, "set PHOENIX to a phoenix, or run make e2e, which installs one"
-    folder = tmp_path_factory.mktemp("phoenix")
-    port, grpc = free_ports(2)
-    origin = f"http://127.0.0.1:{port}"
-    settings = {
-        "PHOENIX_WORKING_DIR": str(folder), "PHOENIX_HOST": "127.0.0.1", "PHOENIX_PORT": str(port),
-        "PHOENIX_GRPC_PORT": str(grpc), "PHOENIX_TELEMETRY_ENABLED": "false",
-        "PHOENIX_ALLOW_EXTERNAL_RESOURCES": "false",
-    }  # fmt: skip
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "PYTHON"))}
-    with running(["env", *(f"{name}={value}" for name, value in settings.items()), found, "serve"],
-                 folder / "log", f"{origin}/healthz", 120), EmbeddingServer() as server:  # fmt: skip
+    with phoenix(tmp_path_factory.mktemp("phoenix")) as origin, EmbeddingServer() as server:
         variables = kept | {
             "OTEL_SERVICE_NAME": "ingest", "OTEL_METRICS_EXPORTER": "none", "OTEL_EMBED_STAGE_SPANS": "always",
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_ENDPOINT": origin,

@@ -185,8 +185,10 @@ class CallRecorder:
         began = perf_counter_ns()
         counted: list[tuple[EmbeddingCall, bool, SpanContext | None]] = []
         for call, covered, span, _ in batch:
-            with _FREEZING:
+            try:
                 counted.append((call.record() if isinstance(call, OpenCall) else call, covered, span))
+            except Exception as error:
+                _FREEZING.contain(error)
         with _COUNTING:
             records = [record for record, _, _ in counted]
             self.totals.add(records)
@@ -194,8 +196,10 @@ class CallRecorder:
         exemplars = Exemplars()
         # The newest first: an SDK keeps the last exemplar of each bucket, so that the others need not be offered.
         for record, covered, span in reversed(counted):
-            with _FREEZING:
+            try:
                 self._metrics.record(record, covered, exemplars.of(record, span))
+            except Exception as error:
+                _FREEZING.contain(error)
         with _COUNTING:
             self.overhead.add([each[0] for each in counted], sum(own for *_, own in batch), perf_counter_ns() - began)
 
