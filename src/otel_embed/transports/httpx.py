@@ -38,15 +38,22 @@ class _Send:
     """``Client.send`` or ``AsyncClient.send``."""
 
     def __init__(self, asynchronous: bool) -> None:
+        self._asynchronous = asynchronous
         self._exchange = _AsyncExchange if asynchronous else _SyncExchange
 
     def open(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Exchange | None:
         call = open_call()
-        return None if call is None else self._exchange(call, args[0] if args else kwargs["request"])
+        if call is None:
+            return None
+        exchange = self._exchange(call, args[0] if args else kwargs["request"])
+        if self._asynchronous and "aiohttp" in sys.modules:  # its connections, where a client uses those, mark it
+            exchange.flight = Flight(exchange)
+        return exchange
 
 
 class _Exchange(OpenExchange):
     token = None
+    flight: Flight | None = None
 
     def __init__(self, call: OpenCall, request: Any) -> None:
         self.start = start = perf_counter_ns()
@@ -66,6 +73,9 @@ class _Exchange(OpenExchange):
         raise NotImplementedError
 
     def close(self, response: Any, error: BaseException | None) -> None:
+        if self.flight is not None:
+            self.flight.land()
+            self.flight = None
         if self._before is None:
             self._extensions.pop("trace", None)
         else:
@@ -102,16 +112,6 @@ class _SyncExchange(_Exchange):
 
 
 class _AsyncExchange(_Exchange):
-    def __init__(self, call: OpenCall, request: Any) -> None:
-        super().__init__(call, request)
-        # aiohttp's connections, where a client uses those, mark it.
-        self._flight = Flight(self) if "aiohttp" in sys.modules else None
-
-    def close(self, response: Any, error: BaseException | None) -> None:
-        if self._flight is not None:
-            self._flight.land()
-        super().close(response, error)
-
     async def trace(self, event: str, info: Any) -> None:
         stage = _BEGINS.get(event)
         if stage is not None:
