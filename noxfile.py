@@ -136,6 +136,16 @@ UPSTREAM = {
         + ["tests/lib/chat/test_completions.py"],  # those of api_resources want a server of theirs
         ["--override-ini=addopts="],
     ),
+    "httpx": (
+        ["httpx[brotli,cli,http2,socks,zstd]<1", "chardet", "cryptography", "trio", "trustme", "uvicorn"],
+        ["tests"],
+        [],
+    ),
+    "requests": (
+        ["requests[socks]>=2.32", "httpbin>=0.10", "pytest-httpbin>=2.1", "pytest-mock", "trustme"],
+        ["tests"],
+        [],
+    ),
 }
 """By library: what its own tests need, which of them run offline, and options of theirs."""
 
@@ -341,4 +351,6 @@ def upstream(session: nox.Session, library: str) -> None:
     needs, tests, options = UPSTREAM[library]
     install(session, *needs, "pytest")
     given = [f"--option={option}" for option in options]
+    if library in ("httpx", "requests"):
+        given.append("--inside-a-call")
     session.run("python", "tests/upstream/own_tests.py", library, *tests, *given)

@@ -29,7 +29,7 @@ ROUNDS = 3
 def unpacked(library: str, folder: Path) -> Path:
     """The source distribution of the installed version, unpacked."""
     which = f"{library}=={version(library)}"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", folder, which]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", library, "--dest", folder, which]
     subprocess.run(command, check=True)
     (archive,) = folder.glob(f"{library.replace('-', '_')}-*.tar.gz")
     with tarfile.open(archive) as files:
@@ -37,11 +37,11 @@ def unpacked(library: str, folder: Path) -> Path:
     return folder / archive.name.removesuffix(".tar.gz")
 
 
-def outcomes(source: Path, tests: list[str], observed: bool, options: list[str]) -> dict[str, str]:
+def outcomes(source: Path, tests: list[str], observed: bool, inside: bool, options: list[str]) -> dict[str, str]:
     """How each test ended: passed, skipped, failed or error."""
     report = source / ("observed.xml" if observed else "plain.xml")
     report.unlink(missing_ok=True)
-    plugin = ["-p", "observed"] if observed else []
+    plugin = ["-p", "observed", *(["--inside-a-call"] if inside else [])] if observed else []
     command = [sys.executable, "-m", "pytest", *plugin, "-p", "no:cacheprovider", "-q", "--tb=short", f"--junitxml={report}"]
     environment = {**os.environ, "PYTHONPATH": str(HERE), "PYTHONHASHSEED": "0"}
     ended = subprocess.run(
@@ -65,14 +65,15 @@ def main() -> None:
     parser.add_argument("tests", nargs="+")
     parser.add_argument("--folder", type=Path, default=Path("build/upstream"))
     parser.add_argument("--option", action="append", default=[], help="for pytest; may be repeated")
+    parser.add_argument("--inside-a-call", action="store_true", help="each test is an embedding call, for transports")
     asked = parser.parse_args()
     folder = (asked.folder / asked.library).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     source = unpacked(asked.library, folder)
     differing: set[str] | None = None
     for _ in range(ROUNDS):
-        plain = outcomes(source, asked.tests, False, asked.option)
-        observed = outcomes(source, asked.tests, True, asked.option)
+        plain = outcomes(source, asked.tests, False, False, asked.option)
+        observed = outcomes(source, asked.tests, True, asked.inside_a_call, asked.option)
         if sum(outcome == "passed" for outcome in plain.values()) < len(plain) / 2:
             raise SystemExit("most of the tests do not pass here even by themselves, so that they show nothing")
         now = {test for test in {*plain, *observed} if plain.get(test) != observed.get(test)} - EXPECTED.keys()
