@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter_provider
 from opentelemetry.util.types import AttributeValue
 
 from otel_embed import guard
@@ -92,6 +92,10 @@ class MetricReport:
 
         create(instrument.name, [observe], instrument.unit, instrument.description)
 
+    def is_heard(self) -> bool:
+        """Whether there is an SDK to make records with, by now: the API's own meters keep none."""
+        return not (_of_the_api(self._meter) and _of_the_api(get_meter_provider()))
+
     def record(self, call: EmbeddingCall, covered: bool, around: Context) -> None:
         """Make the SDK records of one call in the context of its span; the convention's only where nobody else does."""
         if call.component is not None:
@@ -119,6 +123,10 @@ class MetricReport:
             if len(self._attributes) < _MAX_IDENTITIES:
                 self._attributes[call[:6]] = attributes
         return attributes
+
+
+def _of_the_api(meters: Meter | MeterProvider) -> bool:
+    return type(meters).__module__.startswith("opentelemetry.metrics")
 
 
 def _framework_attributes(call: EmbeddingCall) -> Attributes:

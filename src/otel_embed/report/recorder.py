@@ -193,6 +193,13 @@ class CallRecorder:
             records = [record for record, _, _ in counted]
             self.totals.add(records)
             self.slowest.add(records)
+        with _COUNTING:
+            if self._metrics.is_heard():
+                self._record(counted)
+        with _COUNTING:
+            self.overhead.add([each[0] for each in counted], sum(own for *_, own in batch), perf_counter_ns() - began)
+
+    def _record(self, counted: list[tuple[EmbeddingCall, bool, SpanContext | None]]) -> None:
         exemplars = Exemplars()
         # The newest first: an SDK keeps the last exemplar of each bucket, so that the others need not be offered.
         for record, covered, span in reversed(counted):
@@ -200,8 +207,6 @@ class CallRecorder:
                 self._metrics.record(record, covered, exemplars.of(record, span))
             except Exception as error:
                 _FREEZING.contain(error)
-        with _COUNTING:
-            self.overhead.add([each[0] for each in counted], sum(own for *_, own in batch), perf_counter_ns() - began)
 
     def budget_left(self) -> float | None:
         """Dollars left of the budget that has least; None where there is none."""
