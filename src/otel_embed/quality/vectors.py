@@ -73,7 +73,7 @@ def wrong(vector: Any) -> Wrong | None:
         else:
             return None
         return _not_finite([float(number) for number in vector])
-    except (AttributeError, TypeError, ValueError, OverflowError):  # not all of it is a number
+    except (AttributeError, TypeError, ValueError, OverflowError, RuntimeError):  # not all of it is a plain number
         return None
 
 
