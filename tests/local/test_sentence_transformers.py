@@ -36,6 +36,7 @@ import otel_embed
 from conftest import Telemetry
 from otel_embed.provider import Arguments
 from otel_embed.providers import sentence_transformers as provider
+from otel_embed.quality import vectors
 from test_reading import ANYTHING
 
 LINE = tuple(int(part) for part in sentence_transformers.__version__.split(".")[:2])
@@ -447,3 +448,14 @@ def test_a_model_that_is_moved_is_known_to_be_elsewhere(folder: str) -> None:
     model.to("meta")  # the one other device that is everywhere
     where += [provider._placed(model) for _ in range(2)]
     assert where == ["cpu", "cpu", "meta", "meta"] and str(model.device) == "meta"
+
+
+@pytest.mark.filterwarnings("error")
+def test_tensors_of_every_kind_are_looked_at() -> None:
+    some = torch.tensor([[1.0, 2.0], [0.0, 0.0], [float("nan"), 1.0], [float("inf"), 1.0]])
+    wrong = ["zero_vector", "nan_vector", "infinite_vector"]
+    for each in (some, some.clone().requires_grad_(), some.bfloat16(), some.double(), list(some)):
+        assert vectors.look(each, 8) == (4, wrong)
+    for each in (torch.ones(2, 3, dtype=torch.int8), torch.ones(2, 3).bool(), torch.eye(2).to_sparse()):
+        assert vectors.look(each, 8) == (2, [])
+    assert vectors.look(torch.ones(2, 3, device="meta"), 8) == (0, []), "a device is not waited for"

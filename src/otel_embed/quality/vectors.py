@@ -38,9 +38,9 @@ def look(result: Any, most: int) -> tuple[int, list[Wrong]]:
     if _is_array(found):
         if _is_elsewhere(found):
             return 0, []
-        rows = found[:: _step(len(found), most)]
-        if _are_good(rows):
-            return len(rows), []
+        step = _step(len(found), most)
+        if _are_good(found, step):
+            return len(range(0, len(found), step)), []
     each = list(picked(found, most))
     return len(each), [problem for problem in map(wrong, each) if problem is not None]
 
@@ -72,7 +72,7 @@ def wrong(vector: Any) -> Wrong | None:
                 return None if any(vector) else "zero_vector"
         else:
             return None
-        return _not_finite([float(number) for number in vector])
+        return _not_finite(vector.tolist() if _is_array(vector) else [float(number) for number in vector])
     except (AttributeError, TypeError, ValueError, OverflowError, RuntimeError):  # not all of it is a plain number
         return None
 
@@ -82,9 +82,10 @@ def _is_elsewhere(array: Any) -> bool:
     return getattr(getattr(array, "device", "cpu"), "type", "cpu") != "cpu"
 
 
-def _are_good(rows: Any) -> bool:
-    """Whether nothing can be wrong with any of these, as nearly always, in one pass: by their squared lengths."""
+def _are_good(array: Any, step: int) -> bool:
+    """Whether nothing can be wrong with any of these rows, as nearly always, in one pass: by their squared lengths."""
     try:
+        rows = array[::step]
         squares = _library(rows).einsum("ij,ij->i", rows, rows).tolist()
         return bool(squares and min(squares) > 0 and isfinite(sum(squares)))
     except (AttributeError, TypeError, RuntimeError):  # of a kind that is not multiplied
