@@ -73,7 +73,7 @@ def wrong(vector: Any) -> Wrong | None:
         else:
             return None
         return _not_finite(vector.tolist() if _is_array(vector) else [float(number) for number in vector])
-    except (AttributeError, TypeError, ValueError, OverflowError, RuntimeError):  # not all of it is a plain number
+    except (AttributeError, TypeError, ValueError, OverflowError, NotImplementedError):  # not all are plain numbers
         return None
 
 
@@ -88,7 +88,7 @@ def _are_good(array: Any, step: int) -> bool:
         rows = array[::step]
         squares = _library(rows).einsum("ij,ij->i", rows, rows).tolist()
         return bool(squares and min(squares) > 0 and isfinite(sum(squares)))
-    except (AttributeError, TypeError, RuntimeError):  # of a kind that is not multiplied
+    except (AttributeError, TypeError, NotImplementedError):  # of a kind that is not multiplied
         return False
 
 
