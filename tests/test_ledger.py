@@ -101,11 +101,11 @@ async def _concurrent(server: OpenAIServer) -> None:
 def test_other_frameworks_over_the_client_equal_the_bill(telemetry: Telemetry, server: OpenAIServer) -> None:
     llama = OpenAIEmbedding(
         model_name=SMALL, api_base=server.url, api_key="x", dimensions=8, embed_batch_size=3,
-        embeddings_cache=SimpleKVStore(), max_retries=3,
+        embeddings_cache=SimpleKVStore(), max_retries=20,
     )  # fmt: skip
     options: dict[str, Any] = {"api_base_url": server.url, "api_key": Secret.from_token("x"), "dimensions": 8}
-    one = OpenAITextEmbedder(model=LARGE, max_retries=3, **options)
-    many = OpenAIDocumentEmbedder(model=LARGE, max_retries=3, batch_size=2, progress_bar=False, **options)
+    one = OpenAITextEmbedder(model=LARGE, max_retries=20, **options)
+    many = OpenAIDocumentEmbedder(model=LARGE, max_retries=20, batch_size=2, progress_bar=False, **options)
     works: list[Callable[[int], Any]] = [
         lambda n: llama.get_text_embedding_batch([f"text {n % 17}", f"text {n % 5}", "text", f"a b c {n}"]),
         lambda n: llama.get_query_embedding(f"query {n % 11}"),
