@@ -63,7 +63,7 @@ def peer_bars(row: Added, rows: list[Added]) -> Iterator[str]:
     """Each process has its own wrapper: ratios to it are compared, not microseconds."""
     for peer in rows:
         same = (peer.sdk, peer.client, peer.transport, peer.texts) == (row.sdk, row.client, row.transport, row.texts)
-        if same and peer.variant not in ("wrapper", "otel_embed") and row.ratio > peer.ratio:
+        if same and peer.variant not in ("wrapper", "fuller-wrapper", "otel_embed") and row.ratio > peer.ratio:
             yield f"{row.sdk}, {row.client}: {row.ratio:.2f} times the wrapper, {peer.variant} {peer.ratio:.2f}"
 
 

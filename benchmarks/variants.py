@@ -9,12 +9,12 @@ import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk._logs import LoggerProvider
 from telemetry import SDKS, Telemetry
-from wrapper import install
+from wrapper import AS_MANY_AS_OURS, install
 
 Stop = Callable[[], None]
 
@@ -75,6 +75,10 @@ def start_wrapper(telemetry: Telemetry) -> Stop:
     return install(telemetry.tracer_provider, telemetry.meter_provider)
 
 
+def start_fuller_wrapper(telemetry: Telemetry) -> Stop:
+    return install(telemetry.tracer_provider, telemetry.meter_provider, AS_MANY_AS_OURS)
+
+
 def start_openlit(telemetry: Telemetry) -> Stop:
     """`openlit.init` for openai alone, with a price list on disk: it fetches its own from the internet."""
     import json
@@ -100,6 +104,7 @@ WRAPPER = Variant(
 )
 
 VARIANTS = {
+    "fuller-wrapper": replace(WRAPPER, title="wrapper with 21 attributes", start=start_fuller_wrapper),
     "otel_embed": Variant(
         "otel-embed",
         "otel-embed",
