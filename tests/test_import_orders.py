@@ -55,6 +55,24 @@ class TestOrder:
         assert programs.run(f"{ON}assert 'openai' not in sys.modules\nembed()\nseen()") == (["1"], "")
         assert server.billed.requests == 2
 
+    def test_what_is_observed_before_there_is_an_sdk_and_after_is_told_by_it(self, programs: Programs) -> None:
+        sdk = (
+            "from opentelemetry import metrics\n"
+            "from opentelemetry.sdk.metrics import MeterProvider\n"
+            "from opentelemetry.sdk.metrics.export import InMemoryMetricReader\n"
+            "reader = InMemoryMetricReader()\n"
+            "metrics.set_meter_provider(MeterProvider(metric_readers=[reader], shutdown_on_exit=False))\n"
+        )
+        told = (
+            "(scope,) = [each for each in reader.get_metrics_data().resource_metrics[0].scope_metrics"
+            " if each.scope.name == 'otel_embed']\n"
+            "points = {metric.name: metric.data.data_points[0] for metric in scope.metrics}\n"
+            "print(points['gen_ai.client.embeddings.duration'].count, points['otel_embed.inputs'].value)\n"
+        )
+        counted = "from otel_embed.instrumentor import EmbeddingInstrumentor\nEmbeddingInstrumentor().recorder.settle()\n"
+        assert programs.run(f"{ON}embed()\n{counted}{sdk}embed()\n{told}")[0] == ["1 2"], "one was counted before"
+        assert programs.run(f"{ON}embed()\n{sdk}embed()\n{told}")[0] == ["2 2"]
+
     def test_a_function_that_was_imported_before_us_is_the_class_s_own_and_is_seen(self, programs: Programs) -> None:
         acme(programs.folder)
         made = "from acme.client import Client\nit = Client()\n"

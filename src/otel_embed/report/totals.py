@@ -193,8 +193,7 @@ class Totals:
             series.embedded += embedded
             _add_bill(series, alike)
             if call.work is not None:
-                for each in alike:
-                    _add_work(series, each.work)
+                _add_work(series, call.work, how_many)
 
     def _new(self, call: EmbeddingCall) -> Series:
         """The series of a call that is the first of its kind; beyond ``MAX_SERIES`` kinds, the one of the others."""
@@ -231,14 +230,12 @@ def _add_bill(series: Series, alike: list[EmbeddingCall]) -> None:
             series.unpriced_tokens += call.usage.tokens if call.usage is not None else 0
 
 
-def _add_work(series: Series, work: LocalWork | None) -> None:
-    if work is None:
-        return
-    series.devices[work.device or ""] += 1
+def _add_work(series: Series, work: LocalWork, how_many: int) -> None:
+    series.devices[work.device or ""] += how_many
     if work.padding is not None:
-        series.padding = work.padding + (series.padding or 0)
+        series.padding = how_many * work.padding + (series.padding or 0)
     if work.truncated is not None:
-        series.truncated = work.truncated + (series.truncated or 0)
+        series.truncated = how_many * work.truncated + (series.truncated or 0)
 
 
 def _add_cache(series: Series, call: EmbeddingCall) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from otel_embed.backends import signals
-from otel_embed.backends.grafana.panels import PROM, Board, graph, stat
+from otel_embed.backends.grafana.panels import PROM, Board, Panel, graph, stat
 from otel_embed.backends.grafana.queries import (
     EMBEDDINGS,
     ERROR,
@@ -51,6 +51,14 @@ def board(thresholds: Thresholds) -> Board:
               "Where the provider says how much there is.", signals.HEADROOM, limit=thresholds["rate_limit_headroom"]),
         graph("Backoff, seconds a second", "short", rate(signals.STAGES, EMBEDDINGS, backoff, by=MODEL),
               "How many calls sleep at a time.", signals.STAGES),
+        *_of_otel_embed(),
+    ]  # fmt: skip
+    return Board("errors", "Errors and retries", "What fails, what is tried again, how near rate limits are.", panels)
+
+
+def _of_otel_embed() -> list[Panel]:
+    """What goes wrong with otel-embed itself, and what it takes."""
+    return [
         graph("Our own failures by step", "short", rate(signals.DROPPED, by=(names.DROPPED_WHAT,), seconds=60),
               "A minute, by what failed.", signals.DROPPED),
         graph("Spans lost", "short", rate(signals.LOST, by=(names.LOST_CAUSE,), seconds=60),
@@ -62,4 +70,3 @@ def board(thresholds: Thresholds) -> Board:
         graph("Alerts in processes", "short", now("sum", signals.ALERTS, by=("job", names.ALERT)),
               "How many processes have an alert that goes on, where they judge thresholds themselves.", signals.ALERTS),
     ]  # fmt: skip
-    return Board("errors", "Errors and retries", "What fails, what is tried again, how near rate limits are.", panels)
