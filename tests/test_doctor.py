@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,8 +22,11 @@ from fakes.distributions import CLIENT, CUT, acme, distribution
 from fakes.otlp import HttpReceiver, closed_port, grpc_receiver, silent_listener
 from otel_embed.cli.checklist import to_dict
 from otel_embed.cli.checks.findings import Section
+from otel_embed.cli.checks.libraries import _what
 from otel_embed.cli.doctor import export
 from otel_embed.frameworks import FRAMEWORKS
+from otel_embed.instrumentor import declared
+from otel_embed.provider import Provider
 from otel_embed.providers import PROVIDERS
 from otel_embed.transports import TRANSPORTS
 
@@ -668,3 +672,9 @@ class TestSecrets:
         assert "authorization=***" in shown
         assert [secret for secret in (self.KEY, *self.OTHERS) if secret in shown] == []
         assert "127.0.0.1" in shown
+
+
+@pytest.mark.parametrize("provider", [*declared()], ids=lambda provider: f"{provider.name}-{provider.requires}")
+def test_what_is_observed_of_a_library_is_said(provider: Provider) -> None:
+    """Its vector stores, say, where those are all that is observed of it."""
+    assert re.match(r"[1-9]\d* \w+.* observed$", _what(provider.targets))

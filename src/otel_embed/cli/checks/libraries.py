@@ -14,10 +14,21 @@ from otel_embed.cli.checks.findings import Finding, Status
 from otel_embed.cli.units import plural
 from otel_embed.environment_variables import OTEL_EMBED_DISABLED_PROVIDERS
 from otel_embed.instrumentor import declared
-from otel_embed.provider import Call, Provider, Submit, Target, Timed, Transport
+from otel_embed.provider import Cached, Call, Hook, Load, Operation, Provider, Submit, Target, Timed, Transport
 from otel_embed.support import Support, support
 
 _AT_ONCE = 4
+_KINDS = (
+    (Call, "embedding function"),
+    (Timed, "timed function"),
+    (Operation, "vector store function"),
+    (Cached, "cache function"),
+    (Load, "model load"),
+    (Hook, "callback"),
+    (Transport, "HTTP function"),
+    (Submit, "pool"),
+)
+"""What of a library is worth naming, and how: each has at least one of them."""
 
 
 class Library(NamedTuple):
@@ -141,8 +152,7 @@ def _advice(library: Library) -> str:
 
 
 def _what(targets: Sequence[Target]) -> str:
-    kinds = ((Call, "embedding function"), (Timed, "timed function"), (Transport, "HTTP function"), (Submit, "pool"))
-    counted = ((sum(isinstance(target, kind) for target in targets), word) for kind, word in kinds)
+    counted = ((sum(isinstance(target, kind) for target in targets), word) for kind, word in _KINDS)
     return f"{', '.join(plural(number, word) for number, word in counted if number)} observed"
 
 
