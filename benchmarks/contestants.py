@@ -92,6 +92,9 @@ def started(variant: Variant, sdk: str) -> Contestant:
     return Contestant(patches, telemetry, variant, stop)
 
 
-def bare(others: list[Contestant]) -> Contestant:
-    """The client as it is. It pays for the switching like the others, or the comparison would not be one."""
-    return Contestant(Patches.to_themselves([other.patches for other in others]), Telemetry("none"))
+def side_by_side(others: dict[str, Contestant]) -> dict[str, Contestant]:
+    """The client as it is, and the others: each sets the same places when it is switched, to what is its own there."""
+    originals = Patches.to_themselves([other.patches for other in others.values()])
+    for other in others.values():
+        other.patches.touch(originals)
+    return {"bare": Contestant(originals, Telemetry("none")), **others}

@@ -10,17 +10,19 @@ import asyncio
 import contextlib
 import gc
 import json
+import random
 import sys
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
-from contestants import Contestant, bare, started
+from contestants import Contestant, side_by_side, started
 from variants import VARIANTS, WRAPPER
 from workload import Run, Workload, loopback_server, plain_requests, workload
 
 WARM_CALLS = 20
-CALLS_A_TURN = {1: 4, 100: 1, 1000: 1}
+CALLS_A_TURN = {1: 32, 100: 1, 1000: 1}
+_ORDER = random.Random(20)
 
 
 class Clock:
@@ -40,22 +42,25 @@ class Clock:
 def block(
     contestants: dict[str, Contestant], run: Run, turns: int, calls: int, reports: bool = True
 ) -> dict[str, Clock]:
-    """`turns` turns of `calls` calls each; who begins changes from turn to turn.
+    """`turns` turns of `calls` calls each, in an order drawn anew each time: whoever runs first finds caches that others
+    filled, and in a fixed order it would always be the same one.
 
     What is no embedding call reports nothing, so that no export or collection is its cost.
     """
     gc.collect()
     clocks = {name: Clock() for name in contestants}
-    names = list(contestants)
-    for turn in range(turns):
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
+    for _ in range(turns):
+        for name in drawn(contestants):
             with contestants[name].on(), clocks[name]:
                 run(calls)
-    for name, contestant in contestants.items() if reports else ():
+    for name in drawn(contestants) if reports else ():
         with clocks[name]:
-            contestant.telemetry.settle()
+            contestants[name].telemetry.settle()
     return clocks
+
+
+def drawn(contestants: dict[str, Contestant]) -> list[str]:
+    return _ORDER.sample(list(contestants), len(contestants))
 
 
 def blocks(
@@ -95,7 +100,7 @@ def measure(spec: dict[str, Any]) -> dict[str, Any]:
     with contextlib.ExitStack() as open_until:
         works = workloads(spec["cells"], open_until)
         wrapper, variant = started(WRAPPER, spec["sdk"]), started(VARIANTS[spec["variant"]], spec["sdk"])
-        contestants = {"bare": bare([wrapper, variant]), "wrapper": wrapper, "variant": variant}
+        contestants = side_by_side({"wrapper": wrapper, "variant": variant})
         for contestant in contestants.values():
             for work in works:
                 contestant.check_spans(work)

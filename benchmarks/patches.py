@@ -65,8 +65,18 @@ class Patches:
     @classmethod
     def to_themselves(cls, others: list[Patches]) -> Patches:
         """Sets the originals again wherever one of the others replaces something."""
-        originals = [value for other in others for value in other.off]
-        return cls(originals, originals)
+        originals = {(owner, name): value for other in others for owner, name, value in other.off}
+        values = [(*place, value) for place, value in originals.items()]
+        return cls(values, values)
+
+    def touch(self, places: Patches) -> None:
+        """Set the originals where only others replace something, too.
+
+        Whoever sets a class's attribute has the interpreter forget what it learned of that class: all must do so alike.
+        """
+        own = {place[:2] for place in self.on}
+        others = [value for value in places.off if value[:2] not in own]
+        self.on, self.off = self.on + others, self.off + others
 
     def put_on(self) -> None:
         assign(self.on)

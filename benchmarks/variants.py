@@ -104,6 +104,7 @@ WRAPPER = Variant(
 )
 
 VARIANTS = {
+    "wrapper-again": replace(WRAPPER, title="the same wrapper again"),
     "fuller-wrapper": replace(WRAPPER, title="wrapper with 21 attributes", start=start_fuller_wrapper),
     "otel_embed": Variant(
         "otel-embed",
