@@ -1,6 +1,6 @@
-"""One child process: the bare client, the hand-written wrapper and one variant, a few calls each in turn.
+"""One child process: the bare client, the hand-written wrapper and one variant, some calls each in turn.
 
-The machine's speed changes within seconds. So the three take turns every few calls, and the times of a block of turns
+The machine's speed changes within seconds. So the three take turns every few milliseconds, and the times of a block of turns
 are added up; what a variant leaves for later (exports, collections, its own batches) is done and timed once a block.
 """
 
@@ -76,7 +76,7 @@ def blocks(
 
 
 def measure_calls(work: Workload, contestants: dict[str, Contestant], count: int, calls: int) -> dict[str, Any]:
-    a_turn = CALLS_A_TURN[work.texts]
+    a_turn = min(calls, CALLS_A_TURN[work.texts])
     for contestant in contestants.values():
         contestant.counted(work, count * calls)
     times = blocks(contestants, work.run, count, calls // a_turn, a_turn)

@@ -20,6 +20,7 @@ class OpenExchange(Exchange):
     """An exchange in flight: the transport marks when its stage changes, and says how it ended."""
 
     status: int | None = None
+    request_bytes: int | None = None
     error: str | None = None
     body_open = False
     heard = b""

@@ -58,12 +58,10 @@ class _Exchange(OpenExchange):
     def __init__(self, call: OpenCall, request: Any) -> None:
         self.start = start = perf_counter_ns()
         self.marks = [(start, "acquire")]
-        self.url = request.url
-        self.request_bytes = None
         self.call = call
+        self.url = request.url
         self._request: Any = request
-        self._extensions: dict[str, Any] = request.extensions
-        extensions = self._extensions
+        extensions = request.extensions
         self._before: _Trace | None = extensions.get("trace")
         extensions["trace"] = self.trace
         call.lanes.append(self)
@@ -76,12 +74,11 @@ class _Exchange(OpenExchange):
         if self.flight is not None:
             self.flight.land()
             self.flight = None
-        if self._before is None:
-            self._extensions.pop("trace", None)
-        else:
-            self._extensions["trace"] = self._before
-        self._extensions = {}
         request, self._request = self._request, None
+        if self._before is None:
+            request.extensions.pop("trace", None)
+        else:
+            request.extensions["trace"] = self._before
         self.url = request.url  # a hook may have sent it elsewhere, with another body, as cohere's clients for AWS do
         content = getattr(request, "_content", None)  # absent where the body is a stream
         self.request_bytes = None if content is None else len(content)
