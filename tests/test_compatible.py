@@ -7,7 +7,7 @@ from typing import Any
 import openai
 import pytest
 
-from clients import HTTPX
+from clients import HTTPX, SMALL
 from conftest import Telemetry
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
@@ -24,6 +24,15 @@ HOSTED = [
     ("https://openrouter.ai/api/v1", "openrouter", "openai/text-embedding-3-small", None),
     ("https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "dashscope", "text-embedding-v4", None),
     ("https://generativelanguage.googleapis.com/v1beta/openai", "gcp.gemini", "gemini-embedding-001", 1.5e-07),
+    ("https://us-central1-aiplatform.googleapis.com/v1", "gcp.vertex_ai", "google/gemini-embedding-001", 1.5e-07),
+    ("https://dashscope-us.aliyuncs.com/compatible-mode/v1", "dashscope", "text-embedding-v4", None),
+    ("https://r.openai.azure.com/openai/v1", "azure.ai.openai", "text-embedding-3-small", 2e-08),
+    ("https://r.openai.azure.us/openai/v1", "azure.ai.openai.gov", "text-embedding-3-small", None),
+    ("https://r.services.ai.azure.us/openai/v1", "azure.ai.openai.gov", "text-embedding-3-small", None),
+    ("https://r.openai.azure.cn/openai/v1", "azure.ai.openai.china", "text-embedding-3-small", None),
+    ("https://models.inference.ai.azure.com", "azure.ai.inference", "cohere-embed-v3-english", 1e-07),
+    ("https://bedrock-mantle.us-east-1.api.aws/openai/v1", "aws.bedrock", "amazon.titan-embed-text-v2:0", 2e-08),
+    ("https://bedrock-runtime.us-gov-west-1.amazonaws.com/v1", "aws.bedrock.gov", "amazon.titan-embed-text-v2:0", None),
 ]
 
 
@@ -52,6 +61,20 @@ def test_a_provider_is_known_by_its_host(
     assert (told["server.address"], told["server.port"]) == (url.split("/")[2], 443)
     assert told.get("otel_embed.cost.usd") == cost and usage(span) == (1, "reported")
     assert telemetry.total("otel_embed.unpriced") == (cost is None)
+
+
+@pytest.mark.parametrize(("cloud", "provider"), [("us", "azure.ai.openai.gov"), ("com", "azure.ai.openai")])
+def test_azures_own_client_is_asked_which_cloud_it_calls(
+    telemetry: Telemetry, server: OpenAIServer, cloud: str, provider: str
+) -> None:
+    with HTTPX.Client(transport=Detour(server)) as http:
+        client = openai.AzureOpenAI(
+            azure_endpoint=f"https://r.openai.azure.{cloud}", api_key="x", api_version="2024-10-21", http_client=http
+        )
+        client.embeddings.create(model=SMALL, input="one")
+    (span,) = calls(telemetry)
+    assert span.attributes["gen_ai.provider.name"] == provider
+    assert span.attributes.get("otel_embed.cost.usd") == (2e-08 if cloud == "com" else None)
 
 
 @pytest.mark.parametrize("said", ["zeros", "absent", "null"])

@@ -131,6 +131,13 @@ def test_texts_that_a_model_makes_one_vector_of_are_one_input(telemetry: Telemet
 
 
 @merges
+def test_a_partners_model_on_vertex_ai_makes_one_vector_too(telemetry: Telemetry, server: GoogleServer) -> None:
+    result = embed(client(server.origin, vertex=True), ["one two", "three"], "multilingual-e5-large-instruct-maas")
+    (span,) = calls(telemetry)
+    assert len(result.embeddings) == span.attributes["otel_embed.input.count"] == 1
+
+
+@merges
 @pytest.mark.parametrize(("text", "kind"), [("one two", "mixed"), (None, "image")])
 def test_images_have_a_price_of_their_own(
     telemetry: Telemetry, server: GoogleServer, text: str | None, kind: str

@@ -111,6 +111,9 @@ def test_what_a_call_paid_before_it_failed_is_counted(telemetry: Telemetry, serv
         nomic.embed.text(["one two"] * 3, model=MODEL)
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens == 4
     assert telemetry.total("otel_embed.errors", otel_embed__error__cause="invalid_input") == 1
+    failed = [span.attributes for span in telemetry.spans(f"embeddings {MODEL}") if "error.type" in span.attributes]
+    why = [(each["error.type"], each["otel_embed.error.cause"]) for each in failed]
+    assert why == [("400", "invalid_input")] * 2, "the whole call fails for the reason of its part"
 
 
 def test_nobody_to_answer_is_a_network_failure(telemetry: Telemetry) -> None:

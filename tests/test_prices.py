@@ -144,6 +144,8 @@ def test_images_have_their_own_price(prices: Prices) -> None:
         ("gcp.gemini", "models/gemini-embedding-001", "gemini-embedding-001"),
         ("google", "gemini/gemini-embedding-001", "gemini-embedding-001"),
         ("gcp.vertex_ai", "projects/p/locations/l/publishers/google/models/text-embedding-005", "text-embedding-005"),
+        ("gcp.vertex_ai", "google/text-embedding-005", "text-embedding-005"),
+        ("gcp.vertex_ai", "text-embedding-005@default", "text-embedding-005"),
         ("aws.bedrock", "us.cohere.embed-v4:0", "cohere.embed-v4:0"),
         ("aws.bedrock", "bedrock/global.cohere.embed-v4:0", "cohere.embed-v4:0"),
         ("aws.bedrock", "arn:aws:bedrock:eu-west-1::foundation-model/cohere.embed-v4:0", "cohere.embed-v4:0"),
@@ -173,6 +175,7 @@ def test_what_clients_and_clouds_put_before_a_name_is_seen_through(
         ("openai", "text-embedding-3-small-finetuned"),
         ("cohere", "voyage-4"),
         ("aws.bedrock", "us-gov.cohere.embed-v4:0"),  # GovCloud has prices of its own
+        ("aws.bedrock", "arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/amazon.titan-embed-text-v2:0"),
         ("openai", ""),
     ],
 )

@@ -21,6 +21,26 @@ ANYTHING = st.recursive(
 OBJECTS = st.builds(SimpleNamespace, data=ANYTHING, usage=ANYTHING, model=ANYTHING, embedding=ANYTHING)
 
 
+@pytest.mark.parametrize("usage", ['{"prompt_tokens": 5}', '{"details": {"text": 5}, "prompt_tokens": 5, "more": {}}'])
+def test_the_usage_of_a_body_that_is_not_parsed(usage: str) -> None:
+    body = f'{{"data": [], "model": "m", "usage": {usage}}}'.encode()
+    assert reading.unparsed(SimpleNamespace(_content=body)) == Reply(model="m", tokens=5)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (["a", "b"], (2, "text")),
+        ([1, 2], (1, "tokens")),
+        ([[1, 2], [3]], (2, "tokens")),
+        ([{"image": "data:"}, {"text": "a"}], (2, None)),
+        ([], (0, "text")),
+    ],
+)
+def test_inputs_are_counted_and_their_kind_told_where_it_is_known(content: Any, told: Any) -> None:
+    assert reading.inputs(content) == told
+
+
 @given(ANYTHING | OBJECTS)
 def test_anything_can_be_read(value: Any) -> None:
     for read in (reading.text, reading.amount, reading.count, reading.first, reading.dimensions, reading.server):

@@ -20,6 +20,7 @@ _BY_STATUS: dict[int, Cause] = {
     413: "invalid_input",
     415: "invalid_input",
     422: "invalid_input",
+    424: "server_error",  # of Text Embeddings Inference, whose backend failed
     429: "rate_limited",
     504: "timeout",
 }
@@ -35,8 +36,16 @@ _BY_CODE: dict[str, Cause] = {
     "ThrottlingException": "rate_limited",
 }
 """Codes of AWS that say more than their status does: a used up quota has 400, a model that is not ready yet has 429."""
-_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "Arrearage"})
-_QUOTA = re.compile(rb'"(?:code|type)"\s*:\s*"(?:' + "|".join(sorted(_QUOTA_CODES)).encode() + rb')"')
+_QUOTA_CODES = frozenset(
+    {
+        "AllocationQuota.FreeTierOnly",
+        "Arrearage",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "insufficient_quota",
+    }
+)
+_QUOTA = re.compile(rb'"(?:code|type)"\s*:\s*"(?:' + "|".join(map(re.escape, sorted(_QUOTA_CODES))).encode() + rb')"')
 _KEY_INVALID = "API_KEY_INVALID"
 """Google's reason for a 400 that others call a 401."""
 _EDGE = 4096

@@ -49,6 +49,7 @@ SUPPRESSED = "suppress_instrumentation"  # the key that OpenTelemetry's own inst
 _NOTHING_ASKED, _NOTHING_SAID = Request(), Reply()
 _NOWHERE = Context()
 _BEGINNING, _STOPPING = Guard("begin the report of a call"), Guard("report a call that a budget stopped")
+_MAX_FAILED = 100
 _PACKED = frozenset({"binary", "ubinary"})
 # What these classes' own constructors do, without a Python frame for it.
 _arguments: Callable[[tuple[Any, tuple[Any, ...], dict[str, Any]]], Arguments] = partial(tuple.__new__, Arguments)
@@ -163,6 +164,8 @@ class OpenCall:
     """What they took in all, reported or not, and how many there are whose cost is not known."""
     leaf: tuple[str, str | None] | None = None
     """Provider and model of the last call inside this one that was billed."""
+    failed_below: tuple[tuple[BaseException, Failure], ...] = ()
+    """What calls inside this one failed with, and why."""
     headers: Any = None
     """The last answer's, as ``otel_embed.headers.read`` takes them."""
     said: Reply | None = None
@@ -263,7 +266,7 @@ class OpenCall:
         OPEN_CALLS.pop(id(self), None)
         site = self.site
         if error is not None:
-            self.failure = failure(error, *self._last_end())
+            self.failure = self._failure(error)
         else:
             if self.divided:
                 self.delegated = True
@@ -295,6 +298,7 @@ class OpenCall:
             else _request((*self.request[:_CONTENT], None, *self.request[_CONTENT + 1 :]))
         )
         self.instance = self.parent = self.token = self.headers = None
+        self.failed_below = ()
         self.context = _NOWHERE
 
     def _counted(self, reply: Reply) -> Usage | None:
@@ -317,6 +321,15 @@ class OpenCall:
         """The last bytes of the last answer, as far as they came by."""
         heard = [lane.heard for lane in self.lanes if isinstance(lane, OpenExchange)]
         return heard[-1] if heard else b""
+
+    def _failure(self, error: BaseException) -> Failure:
+        """Why this call failed: for the reason of the call inside it that the exception comes from, where it does."""
+        why = next((why for below, why in self.failed_below if below is error), None)
+        if why is None:
+            why = failure(error, *self._last_end())
+        if self.parent is not None:
+            self.parent.failed_below = (*self.parent.failed_below[-_MAX_FAILED:], (error, why))
+        return why
 
     def _last_end(self) -> tuple[int | None, str]:
         """How the last exchange ended: the status of its answer, the name of the exception."""

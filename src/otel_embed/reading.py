@@ -19,7 +19,7 @@ from otel_embed.record import Batch, InputKind, Reply, Server
 _ABSURD = 1e15
 _EDGE = 600
 _MOST_LOOKED_AT = 100
-_USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*\})')
+_USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
 _CACHED = re.compile(r"models--([^/\\]+?)--([^/\\]+)")
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 _SEPARATOR = re.compile(r"[/\\]")
@@ -64,7 +64,9 @@ def inputs(content: Any) -> tuple[int | None, InputKind | None]:
         return 0, "text"
     if isinstance(content[0], int):
         return 1, "tokens"
-    return len(content), "text" if isinstance(content[0], str) else "tokens"
+    if isinstance(content[0], str):
+        return len(content), "text"
+    return len(content), "tokens" if isinstance(content[0], (list, tuple)) else None
 
 
 def mixed_inputs(content: Any) -> tuple[int | None, InputKind | None]:

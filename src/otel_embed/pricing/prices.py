@@ -189,15 +189,21 @@ class Prices:
     def plain(self, provider: str, model: str) -> str:
         """The model's name without what a client, a router or a cloud puts in front of it."""
         name = model.strip().lower()
+        if name.startswith("arn:aws-us-gov:"):
+            return name  # it has prices of its own
         for path in ("foundation-model/", "inference-profile/", "models/"):
             name = name.rpartition(path)[2]
         head, slash, rest = name.partition("/")
-        if slash and self.provider(head) == provider:
+        if slash and provider in (self.provider(head), _GOOGLES.get(head)):
             name = rest
+        if provider == "gcp.vertex_ai":
+            return name.removesuffix("@default")
         region, _, rest = name.partition(".")
         return rest if provider == "aws.bedrock" and region in _BEDROCK_REGIONS else name
 
 
+_GOOGLES = {"google": "gcp.vertex_ai"}
+"""What a cloud puts in front of its own models beside its name."""
 _BEDROCK_REGIONS = {"af", "ap", "apac", "au", "ca", "eu", "global", "jp", "me", "sa", "us"}
 
 

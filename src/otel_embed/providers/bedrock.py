@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from otel_embed.endpoints import bedrock
 from otel_embed.provider import Arguments, Call, Provider
 from otel_embed.providers import bedrock_bodies
 from otel_embed.reading import count, server, text
@@ -53,13 +54,15 @@ def _request(call: Arguments) -> Request:
     asked = asked if isinstance(asked, dict) else {}
     model = text(asked.get("modelId"))
     body = bedrock_bodies.read(asked.get("body"))
+    meta = getattr(call.instance, "meta", None)
     return Request(
         model,
         body.inputs,
         body.kind,
         body.dimensions or (None if model is None else _dimensions(model)),
         body.encoding_format,
-        server(getattr(getattr(call.instance, "meta", None), "endpoint_url", None)),
+        server(getattr(meta, "endpoint_url", None)),
+        bedrock(text(getattr(meta, "region_name", None)) or ""),
         content=body.content,
         media=body.media,
     )

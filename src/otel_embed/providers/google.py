@@ -33,7 +33,7 @@ def _may_merge(model: str | None, contents: Any) -> bool:
     """Some models make one vector of several texts: how many inputs those are, only the answer tells."""
     name = (model or "").rpartition("/")[2]
     several = isinstance(contents, (list, tuple)) and len(contents) > 1
-    return several and "gemini" in name and not name.startswith("gemini-embedding-001")
+    return several and ("maas" in name or ("gemini" in name and not name.startswith("gemini-embedding-001")))
 
 
 def _listed(contents: Any) -> Any:

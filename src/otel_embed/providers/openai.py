@@ -45,9 +45,10 @@ def _endpoint(client: Any, url: Any) -> _Endpoint:
 
 
 def _provider(client: type, server: Server | None) -> str:
+    known = None if server is None else provider_of(server.address)
     if any(base.__name__ == "BaseAzureClient" for base in client.__mro__):
-        return "azure.ai.openai"
-    return (None if server is None else provider_of(server.address)) or "openai"
+        return known if known is not None and known.startswith("azure.") else "azure.ai.openai"
+    return known or "openai"
 
 
 def _reply(response: Any) -> Reply:
