@@ -165,6 +165,15 @@ def test_a_streamed_body_is_left_to_the_application_and_counted_when_read(
 
 
 @pytest.mark.skipif(OLDEST, reason="openai 1.3 has no with_streaming_response")
+@pytest.mark.parametrize("read", [True, False])
+def test_a_streamed_response_pickles_when_it_is_over(telemetry: Telemetry, server: OpenAIServer, read: bool) -> None:
+    with client(server) as it, it.embeddings.with_streaming_response.create(model=SMALL, input="one two") as response:
+        for _ in response.iter_bytes() if read else ():
+            pass
+    assert pickle.loads(pickle.dumps(response.http_response)).status_code == 200
+
+
+@pytest.mark.skipif(OLDEST, reason="openai 1.3 has no with_streaming_response")
 def test_a_streamed_body_that_nobody_reads_has_no_reported_usage(telemetry: Telemetry, server: OpenAIServer) -> None:
     with client(server) as it, it.embeddings.with_streaming_response.create(model=SMALL, input="one two"):
         pass

@@ -338,6 +338,20 @@ def test_the_end_is_quick_and_nothing_is_lost(world: World, program: str) -> Non
     world.check(1)
 
 
+def test_an_end_with_an_answer_that_is_still_open(world: World) -> None:
+    """Its stream goes with the interpreter, when no thread can be started and nothing be imported any more."""
+    world.run("""
+it = client()
+embed(it, 2)
+answers = [it.embeddings.with_streaming_response.create(model=MODEL, input="four") for _ in range(2)]
+left = [answer.__enter__() for answer in answers]
+""")
+    billed, exported = world.server.billed, Exported(world.collector)
+    assert len(exported.spans) == billed.requests == 3
+    assert exported.of("otel_embed.usage.source") == ["reported", "estimated", "estimated"]
+    assert exported.sums["otel_embed.inputs"] == billed.inputs and not exported.sums["otel_embed.dropped"]
+
+
 def test_an_end_while_a_daemon_thread_waits_for_its_answer(world: World) -> None:
     world.run("""
 import threading

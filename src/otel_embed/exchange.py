@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import sys
 import time
+import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from otel_embed.failure import qualified_name
+from otel_embed.guard import Guard
 from otel_embed.record import Server, Stage
 from otel_embed.timeline import Exchange
 
@@ -50,11 +56,11 @@ class OpenExchange(Exchange):
         if self.call is not None:
             self.call.headers = headers
 
-    def over(self, error: BaseException | None = None) -> None:
-        """The exchange is over, its body read or given up."""
+    def over(self, error: BaseException | None = None, at: int | None = None) -> None:
+        """The exchange is over, its body read or given up, now or some time ago."""
         self.call = None
         if self.end is None:
-            self.end = time.perf_counter_ns()
+            self.end = time.perf_counter_ns() if at is None else at
             if error is not None:
                 self.failed, self.error = True, qualified_name(error)
                 if self.body_open:
@@ -65,6 +71,17 @@ class OpenExchange(Exchange):
     def when_over(self, then: Callable[[int, BaseException | None], None]) -> None:
         """Call ``then(end, error)`` when the body has been read, as with a streamed response."""
         self._on_close = then
+        _LEFT_OPEN.add(self)
+        _end_with_the_process()
+
+    def drop(self, error: BaseException | None = None) -> None:
+        """Nobody holds the response any more.
+
+        That can be the garbage collector's finding, at any point of any function, while a lock of ours is held or the
+        interpreter is being taken down: so what follows from it happens later, in ``end_dropped``.
+        """
+        if self.end is None and not sys.is_finalizing():
+            _DROPPED.append((self, error, time.perf_counter_ns()))
 
     def hold(self) -> None:
         """The body is being read as a whole: its end comes first, its decoded content with ``release``."""
@@ -87,6 +104,39 @@ class OpenExchange(Exchange):
         url: Any = urlsplit(self.url) if isinstance(self.url, str) else self.url
         host = getattr(url, "hostname" if isinstance(self.url, str) else "host", None)
         return Server(str(host), url.port or (80 if url.scheme == "http" else 443)) if host else None
+
+
+_DROPPED: deque[tuple[OpenExchange, BaseException | None, int]] = deque()
+_LEFT_OPEN: weakref.WeakSet[OpenExchange] = weakref.WeakSet()
+_ENDING = Guard("end a response that nobody read")
+
+
+def end_dropped() -> None:
+    """End the exchanges whose responses were dropped."""
+    while _DROPPED:
+        with _ENDING:
+            exchange, error, at = _DROPPED.popleft()
+            exchange.over(error, at)
+
+
+@cache
+def _end_with_the_process() -> None:
+    """Once, and as late as this: what reports a process at its end, and was set up before, does so afterwards."""
+    atexit.register(_end_left_open)
+
+
+def _end_left_open() -> None:
+    """What is open at the end of the process was answered, and billed."""
+    end_dropped()
+    for exchange in list(_LEFT_OPEN):
+        with _ENDING:
+            exchange.over()
+
+
+def forget_open() -> None:
+    """In a forked child: what the parent left open is the parent's to end."""
+    _DROPPED.clear()
+    _LEFT_OPEN.clear()
 
 
 def retries(exchanges: Sequence[OpenExchange]) -> tuple[str, ...]:

@@ -162,13 +162,15 @@ class Transport(NamedTuple):
 
 
 class Submit(NamedTuple):
-    """A method that hands its first argument, a function, to another thread."""
+    """A method that hands one of its arguments, a function, to another thread."""
 
     target: str
-    carry: Callable[[Callable[..., Any]], Callable[..., Any] | None]
+    carry: Callable[[Any], Callable[..., Any] | None]
     versions: str = ""
     also: tuple[str, ...] = ()
     """Its other arguments, by keyword, that are functions of another thread's."""
+    place: int = 0
+    """Where the function stands among its arguments, without the object itself."""
 
 
 class Muted(NamedTuple):

@@ -104,24 +104,28 @@ class stage:
     another name raises ``ValueError`` when the block is declared, never while a call runs.
     """
 
-    __slots__ = ("_lane", "_name")
+    __slots__ = ("_name",)
     _guard = Guard("time a stage of the application's own")
+    _entered: ContextVar[tuple[tuple[stage, Lane], ...]] = ContextVar("otel-embed-stages", default=())
+    """Those of this thread or task that go on: one object may be used by many, and within itself."""
 
     def __init__(self, name: Stage) -> None:
         if name not in STAGES:
             raise ValueError(f"stage must be one of {', '.join(STAGES)}; got {name!r}")
         self._name: Stage = name
-        self._lane: Lane | None = None
 
     def __enter__(self) -> None:
         with self._guard:
             call = open_call()
             if call is not None:
-                self._lane = Lane(time.perf_counter_ns(), self._name)
-                call.add(self._lane)
+                lane = Lane(time.perf_counter_ns(), self._name)
+                call.add(lane)
+                self._entered.set((*self._entered.get(), (self, lane)))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._lane is not None:
-            self._lane.end = time.perf_counter_ns()
+        entered = self._entered.get()
+        if entered and entered[-1][0] is self:
+            entered[-1][1].end = time.perf_counter_ns()
+            self._entered.set(entered[:-1])

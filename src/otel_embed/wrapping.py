@@ -12,7 +12,7 @@ import inspect
 import sys
 import weakref
 from collections.abc import Callable, Collection
-from types import FunctionType
+from types import CoroutineType, FunctionType
 from typing import Any
 
 from opentelemetry import context
@@ -42,7 +42,7 @@ class Patch:
         self.torch = torch
         self.versions, self.base = "", True
         self.submits, self.mutes = isinstance(site, Submit), isinstance(site, Muted)
-        self.also = site.also if isinstance(site, Submit) else ()
+        self.also, self.place = (site.also, site.place) if isinstance(site, Submit) else ((), 0)
         always = getattr(site, "always", False)
         self.occasion: Collection[Any] = (True,) if always else getattr(site, "occasion", OPEN_CALLS)
         """Empty while there is nothing to observe: others matter only while a call, or its body, is open."""
@@ -77,11 +77,16 @@ class Patch:
     def close(seen: Observation, result: Any, error: BaseException | None) -> None:
         """End what was observed."""
         try:
-            if seen.token is not None:
+            if seen.token is not None and (type(error) is not GeneratorExit or _is_here(seen)):
                 context.detach(seen.token)
             seen.close(result, error)
         except Exception as failed:
             _CLOSING.contain(failed)
+
+
+def _is_here(seen: Observation) -> bool:
+    """False in a context that is another's, as where a coroutine is thrown away by somebody else."""
+    return context.get_current() is getattr(seen, "context", None)
 
 
 def restored(target: str) -> Patch:
@@ -116,10 +121,12 @@ def put(owner: Any, name: str, patch: Patch) -> Callable[[], None] | None:
     inner = raw.__func__ if isinstance(raw, (staticmethod, classmethod)) else raw
     if getattr(inner, "__isabstractmethod__", False) or not (callable(inner) or hasattr(inner, "__get__")):
         return None
-    already: Patch | None = getattr(inner, _MARK, None)
-    if already is not None:
-        return already.take_over(patch)
     method = inspect.isclass(owner) and not isinstance(raw, staticmethod)
+    if method and not hasattr(type(inner), "__get__"):
+        return None  # no method: it is not given the object
+    already: Patch | None = getattr(inner, _MARK, None)
+    if already is not None and not _overrides(owner, name, inner):
+        return already.take_over(patch)
     wrapped: Any = _wrapped(inner, patch, method)
     setattr(wrapped, _MARK, patch)
     if inner is not raw:
@@ -139,12 +146,18 @@ def put(owner: Any, name: str, patch: Patch) -> Callable[[], None] | None:
     return undo
 
 
+def _overrides(owner: Any, name: str, inner: Any) -> bool:
+    """Whether a function that was made with ``functools.wraps``, and so has our mark, is of a base class's method."""
+    bases = owner.__mro__[1:] if inspect.isclass(owner) else ()
+    return any(vars(base).get(name) is getattr(inner, "__wrapped__", None) for base in bases if name in vars(base))
+
+
 def _wrapped(original: Any, patch: Patch, method: bool) -> Callable[..., Any]:
     if patch.submits:
         return functools.wraps(original)(_carrying(original, patch))
     if patch.mutes:
         return functools.wraps(original)(_muted(original, patch))
-    make = _around_async if inspect.iscoroutinefunction(inspect.unwrap(original)) else _around
+    make = _around_async if inspect.iscoroutinefunction(original) else _around
     call = original
     if method and type(original) is not FunctionType:  # another instrumentation's proxy: it wants to be bound
 
@@ -186,10 +199,33 @@ def _around(original: Callable[..., Any], patch: Patch, method: bool) -> Callabl
         except BaseException as error:
             patch.close(seen, None, error)
             raise
+        if type(result) is CoroutineType:
+            return _awaited(result, patch, seen)
         patch.close(seen, result, None)
         return result
 
     return around
+
+
+def _awaited(coroutine: Any, patch: Patch, seen: Observation) -> Any:
+    """What a plain function returned that works only once it is awaited."""
+    rest: Callable[[], None] = getattr(seen, "rest", _nothing)
+    resume: Callable[[], None] = getattr(seen, "resume", _nothing)
+
+    async def awaited() -> Any:
+        with _CLOSING:
+            resume()
+        try:
+            result = await coroutine
+        except BaseException as error:
+            patch.close(seen, None, error)
+            raise
+        patch.close(seen, result, None)
+        return result
+
+    with _CLOSING:
+        rest()
+    return awaited()
 
 
 def _around_async(original: Callable[..., Any], patch: Patch, method: bool) -> Callable[..., Any]:
@@ -234,8 +270,10 @@ def _muted(original: Callable[..., Any], patch: Patch) -> Callable[..., Any]:
 
 def _carrying(original: Callable[..., Any], patch: Patch) -> Callable[..., Any]:
     def submit(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if patch.occasion and args:
-            args = (patch.carry(args[0]) or args[0], *args[1:])
+        if patch.occasion:
+            if len(args) > patch.place:
+                before, function, after = args[: patch.place], args[patch.place], args[patch.place + 1 :]
+                args = (*before, patch.carry(function) or function, *after)
             for name in patch.also:
                 if kwargs.get(name) is not None:
                     kwargs[name] = patch.carry(kwargs[name]) or kwargs[name]

@@ -18,6 +18,7 @@ from opentelemetry.metrics import Meter
 from opentelemetry.trace import SpanContext, Tracer
 
 from otel_embed.config import Config
+from otel_embed.exchange import end_dropped, forget_open
 from otel_embed.guard import Guard, guarded
 from otel_embed.loads import OpenLoad
 from otel_embed.observe import OpenCall
@@ -170,6 +171,7 @@ class CallRecorder:
 
     def settle(self, wait: float = 1.0) -> None:
         """Count the calls that are finished and not counted yet; another thread that is at it is waited for."""
+        end_dropped()
         if not self._finished and not self._settling.locked():
             return
         if not self._settling.acquire(timeout=wait) if wait else not self._settling.acquire(blocking=False):
@@ -217,6 +219,7 @@ class CallRecorder:
         """In a forked child: what the parent did is the parent's to report."""
         self._settling = threading.Lock()
         self._finished.clear()
+        forget_open()
         self._attribution.start_anew()
         everything = (self.totals, self.slowest, self.pending, self.limits, self.budget, self.chat, self.runs)
         for sums in (*everything, self.quality, self.overhead, self.lost):

@@ -8,6 +8,7 @@ whose body is open, gone once they return: only after them is the decoded body t
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from functools import lru_cache
 from typing import Any
@@ -26,7 +27,7 @@ def watch(response: Any, exchange: OpenExchange) -> None:
     exchange.body_open = True
     encoded = "content-encoding" in response.headers
     response.stream = _class(response.stream.__class__)(
-        response.stream, exchange, None if encoded else response.extensions
+        response.stream, exchange, None if encoded else response.extensions, weakref.ref(response)
     )
     read, aread = response.read, response.aread
 
@@ -52,9 +53,15 @@ def watch(response: Any, exchange: OpenExchange) -> None:
 
 
 def _hold(response: Any, exchange: OpenExchange) -> None:
-    response.__dict__.pop("read", None)
-    response.__dict__.pop("aread", None)
+    _give_back(response)
     exchange.hold()
+
+
+def _give_back(response: Any) -> None:
+    """Its own methods to the response, which no longer needs the stand-ins."""
+    if response is not None:
+        response.__dict__.pop("read", None)
+        response.__dict__.pop("aread", None)
 
 
 @lru_cache(maxsize=32)
@@ -64,10 +71,13 @@ def _class(kind: Any) -> Any:
 
 
 class _Watched:
-    def __init__(self, stream: Any, exchange: OpenExchange, extensions: dict[str, Any] | None) -> None:
+    def __init__(
+        self, stream: Any, exchange: OpenExchange, extensions: dict[str, Any] | None, response: weakref.ref[Any]
+    ) -> None:
         self._stream = stream
         self._exchange = exchange
         self._extensions = extensions
+        self._response = response
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -100,18 +110,22 @@ class _Watched:
             self._stream.close()
         finally:
             with _WATCHING:
-                self._exchange.over()
+                self._over()
 
     async def aclose(self) -> None:
         try:
             await self._stream.aclose()
         finally:
             with _WATCHING:
-                self._exchange.over()
+                self._over()
+
+    def _over(self) -> None:
+        _give_back(self._response())
+        self._exchange.over()
 
     def __del__(self) -> None:
         with _WATCHING:
-            self._exchange.over()  # a response that was dropped without being read or closed
+            self._exchange.drop()  # a response that was dropped without being read or closed
 
     def _remember(self, chunk: bytes) -> None:
         if self._extensions is not None:

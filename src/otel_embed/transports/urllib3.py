@@ -66,7 +66,11 @@ class _FileEnd(BodyEnd):
         self._source = weakref.ref(source)
 
     def __del__(self) -> None:
-        self()
+        with _HEARING:
+            if self._source() is None:  # dropped with the response, and not closed by it
+                self._exchange.drop()
+            else:
+                self()
 
     def break_off(self, error: BaseException | None) -> None:
         # What cannot be read as the size of the next piece is the end of the connection.

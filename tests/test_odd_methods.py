@@ -1,0 +1,207 @@
+"""Embedding methods that applications write in unusual ways: decorated, lazy, on threads of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable
+from multiprocessing.pool import ThreadPool
+from typing import Any
+from unittest.mock import Mock
+
+import openai
+import pytest
+from langchain_core.embeddings import Embeddings
+
+import otel_embed
+from clients import SMALL
+from conftest import Telemetry, run
+from fakes.openai_server import OpenAIServer
+
+TEXTS = ["one two", "three"]
+TOKENS = "gen_ai.client.embeddings.operation.input_tokens"
+
+
+class Remote(Embeddings):
+    """Asks a server through the openai client."""
+
+    def __init__(self, server: OpenAIServer) -> None:
+        self.server = server
+
+    def ask(self, texts: list[str]) -> list[list[float]]:
+        with openai.OpenAI(base_url=self.server.url, api_key="x") as client:
+            return [each.embedding for each in client.embeddings.create(model=SMALL, input=texts).data]
+
+    async def ask_later(self, texts: list[str]) -> list[list[float]]:
+        async with openai.AsyncOpenAI(base_url=self.server.url, api_key="x") as client:
+            return [each.embedding for each in (await client.embeddings.create(model=SMALL, input=texts)).data]
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self.ask(texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+
+def at_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any) -> Any:
+        return asyncio.run(function(*args))
+
+    return wrapper
+
+
+def on_a_thread(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def wrapper(*args: Any) -> Any:
+        return await asyncio.to_thread(function, *args)
+
+    return wrapper
+
+
+class AtOnce(Remote):
+    @at_once
+    async def embed_documents(self, texts: list[str]) -> list[list[float]]:  # type: ignore[override]
+        return await self.ask_later(texts)
+
+
+class Lazy(Remote):
+    def aembed_documents(self, texts: list[str]) -> Any:
+        return self.ask_later(texts)
+
+
+class OnAThread(Remote):
+    @on_a_thread
+    def aembed_documents(self, texts: list[str]) -> Any:
+        return self.ask(texts)
+
+
+class InAThread(Remote):
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        found: list[Any] = []
+        thread = threading.Thread(target=lambda: found.extend(asyncio.run(self.ask_later(texts))))
+        thread.start()
+        thread.join()
+        return found
+
+
+class InAPool(Remote):
+    how = "map"
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        with ThreadPool(2) as pool:
+            if self.how == "starmap":
+                return [vector for (vector,) in pool.starmap(self.ask, [([text],) for text in texts])]
+            return [vector for (vector,) in getattr(pool, self.how)(self.ask, [[text] for text in texts])]
+
+
+def billed_once(telemetry: Telemetry, server: OpenAIServer, requests: int = 1) -> None:
+    assert telemetry.total(TOKENS) == server.billed.tokens == 3
+    assert telemetry.total("otel_embed.inputs") == 2 and telemetry.total("otel_embed.unpriced") == 0
+    assert len(telemetry.spans(f"embeddings {SMALL}")) == requests
+    (whole,) = [span for span in telemetry.spans() if span.attributes.get("otel_embed.framework") == "langchain"]
+    assert TOKENS not in whole.attributes and telemetry.total("otel_embed.inputs.pending") == 0
+
+
+def test_a_coroutine_that_is_made_to_run_at_once_gives_its_result(telemetry: Telemetry, server: OpenAIServer) -> None:
+    assert len(AtOnce(server).embed_documents(TEXTS)) == 2
+    billed_once(telemetry, server)
+
+
+@pytest.mark.parametrize("kind", [Lazy, OnAThread])
+def test_a_method_that_returns_what_does_the_work_is_one_call(
+    telemetry: Telemetry, server: OpenAIServer, kind: type[Remote]
+) -> None:
+    async def work() -> Any:
+        return await kind(server).aembed_documents(TEXTS)
+
+    assert len(run(work())) == 2
+    billed_once(telemetry, server)
+    spans = {span.name.partition(" ")[0]: span for span in telemetry.spans()}
+    assert spans["embeddings"].parent.span_id == spans["aembed_documents"].context.span_id
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_what_is_never_awaited_leaves_nothing_open(telemetry: Telemetry, server: OpenAIServer) -> None:
+    Lazy(server).aembed_documents(TEXTS)
+    AtOnce(server).embed_documents(TEXTS)
+    billed_once(telemetry, server)
+
+
+@pytest.mark.parametrize("how", ["map", "starmap", "imap", "imap_unordered"])
+def test_a_pool_of_threads_works_for_the_call(
+    telemetry: Telemetry, server: OpenAIServer, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(InAPool, "how", how)
+    assert len(InAPool(server).embed_documents(TEXTS)) == 2
+    billed_once(telemetry, server, requests=2)
+
+
+def test_a_thread_that_a_call_makes_works_for_it(telemetry: Telemetry, server: OpenAIServer) -> None:
+    assert len(InAThread(server).embed_documents(TEXTS)) == 2
+    billed_once(telemetry, server)
+
+
+def test_a_thread_that_outlives_the_call_that_made_it_is_on_its_own(
+    telemetry: Telemetry, server: OpenAIServer
+) -> None:
+    go, threads = threading.Event(), []
+
+    class Background(Remote):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            threads.append(threading.Thread(target=lambda: go.wait() and self.ask(["four"])))
+            threads[0].start()
+            return self.ask(texts)
+
+    Background(server).embed_documents(TEXTS)
+    go.set()
+    threads[0].join()
+    assert telemetry.total(TOKENS) == server.billed.tokens == 4
+    outer, own = (telemetry.spans(name)[0] for name in ("embed_documents Background", f"embeddings {SMALL}"))
+    assert own.parent.span_id == outer.context.span_id
+    assert [span.parent for span in telemetry.spans(f"embeddings {SMALL}")][1:] == [None]
+
+
+def test_a_class_attribute_that_is_no_method_is_left_alone(telemetry: Telemetry) -> None:
+    class Faked(Embeddings):
+        embed_documents = Mock(return_value=[[0.1]])
+        embed_query = functools.partial(lambda text: [0.2])  # type: ignore[assignment]
+
+    assert (Faked().embed_documents(["x"]), Faked().embed_query("x")) == ([[0.1]], [0.2])
+    Faked.embed_documents.assert_called_once_with(["x"])
+    assert not telemetry.spans()
+
+
+def test_an_override_that_is_dressed_as_what_it_overrides_is_seen(telemetry: Telemetry, server: OpenAIServer) -> None:
+    class Dressed(Remote):
+        @functools.wraps(Remote.embed_documents)
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            return self.ask(texts)
+
+    Dressed(server).embed_documents(TEXTS)
+    billed_once(telemetry, server)
+
+
+def test_a_stage_is_used_by_many_threads_and_within_itself(telemetry: Telemetry) -> None:
+    tokenize = otel_embed.stage("tokenize")
+
+    class Slow(Embeddings):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            with tokenize, tokenize:
+                both.wait()
+            return [[0.1]] * len(texts)
+
+        def embed_query(self, text: str) -> list[float]:
+            return self.embed_documents([text])[0]
+
+    both = threading.Barrier(2)
+    threads = [threading.Thread(target=Slow().embed_documents, args=(TEXTS,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for span in telemetry.spans():
+        told = {name: value for name, value in span.attributes.items() if ".stage." in name}
+        assert sum(told.values()) == pytest.approx((span.end_time - span.start_time) / 1e9, abs=1e-6)
+        assert told["otel_embed.stage.tokenize.duration"] > 0 and len(told) == 2
