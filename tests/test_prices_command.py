@@ -22,7 +22,8 @@ from otel_embed.cli import main
 from otel_embed.cli.known_prices import KnownPrices
 from otel_embed.pricing import chat
 from otel_embed.pricing.chat import ChatPrices
-from otel_embed.pricing.prices import Prices, Refused
+from otel_embed.pricing.documents import Refused
+from otel_embed.pricing.prices import Prices
 from otel_embed.run_record import ChatUsage
 
 GOOD = """

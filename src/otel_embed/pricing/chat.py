@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from otel_embed.environment_variables import OTEL_EMBED_PRICES
 from otel_embed.pricing import import_aside
-from otel_embed.pricing.prices import Elsewhere, Prices, Refused, day, genai_name, named, parsed, quoted, read_document
+from otel_embed.pricing.documents import Refused, aliases, day, named, parsed, quoted, read_document
+from otel_embed.pricing.prices import Elsewhere, Prices, genai_name
 from otel_embed.record import Cost, CostSource
 from otel_embed.run_record import ChatUsage
 
@@ -135,10 +136,7 @@ def _row(entry: Any, source: CostSource) -> ChatRow:
         raise Refused(f"{quoted(entry)} is no row")
     if unknown := sorted(set(entry) - _FIELDS):
         raise Refused(f"unknown key {quoted(unknown[0])}")
-    aliases = entry.get("aliases", [])
-    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
-        raise Refused(f"aliases is {quoted(aliases)}, not a list of names")
-    provider, model = named(entry, "provider"), named(entry, "model")
+    provider, model, others = named(entry, "provider"), named(entry, "model"), aliases(entry)
     amounts = {field: _amount(field, entry[field]) for field in _AMOUNTS if field in entry}
     if missing := {"input", "output"} - set(amounts):
         raise Refused(f"{quoted(model)} has no price for {sorted(missing)[0]}")
@@ -149,7 +147,7 @@ def _row(entry: Any, source: CostSource) -> ChatRow:
         amounts["input"], amounts["output"], amounts.get("cached_input"), amounts.get("cache_write"), limit,
         source, named(entry, "source", ""), day(entry.get("checked")),
     )  # fmt: skip
-    return ChatRow(provider, (model, *aliases), price)
+    return ChatRow(provider, (model, *others), price)
 
 
 def _amount(field: str, value: Any) -> float:

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import os
 import pkgutil
-import sys
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
 from decimal import Decimal
-from importlib import import_module
 from threading import Thread
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from otel_embed.environment_variables import OTEL_EMBED_PRICES
 from otel_embed.guard import Guard
 from otel_embed.pricing import import_aside
+from otel_embed.pricing.documents import Refused, aliases, day, named, parsed, quoted, read_document
+from otel_embed.pricing.spellings import spellings
 from otel_embed.record import CostSource, Unit
 
 _TEXT: tuple[Unit, ...] = ("tokens", "characters")
@@ -74,7 +73,6 @@ _FORM = (
     f"A row is a [[price]] with provider, model and one price or more of {', '.join(_PRICES)}; "
     "it may have aliases, source and checked."
 )
-_FILE_LIMIT = 1_000_000
 _REMEMBERED = 4096
 _ASKED = 256
 
@@ -98,14 +96,13 @@ class Prices:
         What is wrong with the file is said in one call of ``warn``; its other rows are used. Takes 3 to 10 ms.
         """
         table = parsed(pkgutil.get_data(__package__, "prices.toml") or b"")
-        spellings = {other: name for name, others in table["providers"].items() for other in others}
         rows = [_row(entry, "table") for entry in table["price"]]
         if override:
             own, problems = _user_rows(os.path.expanduser(override))
             rows += own
             if problems:
                 warn(_warning(override, problems))
-        return cls(rows, spellings, extra=extra)
+        return cls(rows, spellings(), extra=extra)
 
     def find(self, provider: str, *models: str | None) -> Price | None:
         """What ``provider`` bills for a million tokens (or characters) of text to the first of ``models`` with a price.
@@ -207,10 +204,6 @@ _GOOGLES = {"google": "gcp.vertex_ai"}
 _BEDROCK_REGIONS = {"af", "ap", "apac", "au", "ca", "eu", "global", "jp", "me", "sa", "us"}
 
 
-class Refused(ValueError):
-    """What is wrong with a row or a file, and what is allowed."""
-
-
 def inspect(path: str) -> tuple[int, list[str]]:
     """How many good rows a file of one's own has, and all that is wrong with it, a phrase each."""
     rows, problems = _user_rows(os.path.expanduser(path))
@@ -235,32 +228,13 @@ def _user_rows(path: str) -> tuple[list[Row], list[str]]:
     return rows, problems
 
 
-def read_document(path: str) -> dict[str, Any]:
-    if not os.path.isfile(path):  # reading a device or a pipe could last for ever
-        raise Refused("it is not a file" if os.path.exists(path) else "there is no such file")
-    with open(path, "rb") as file:
-        data = file.read(_FILE_LIMIT + 1)
-    if len(data) > _FILE_LIMIT:
-        raise Refused(f"it is larger than {_FILE_LIMIT:,} bytes")
-    return parsed(data)
-
-
-def parsed(data: bytes) -> dict[str, Any]:
-    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    document: dict[str, Any] = toml.loads(data.decode("utf-8-sig"), parse_float=Decimal)
-    return document
-
-
 def _row(entry: Any, source: CostSource) -> Row:
     if not isinstance(entry, dict):
         raise Refused(f"{quoted(entry)} is no row")
     unknown = [key for key in entry if key not in _FIELDS]
     if unknown:
         raise Refused(f"unknown key {quoted(unknown[0])}")
-    aliases = entry.get("aliases", [])
-    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
-        raise Refused(f"aliases is {quoted(aliases)}, not a list of names")
-    provider, model = named(entry, "provider"), named(entry, "model")
+    provider, model, others = named(entry, "provider"), named(entry, "model"), aliases(entry)
     url, checked = named(entry, "source", ""), day(entry.get("checked"))
     prices = tuple(
         Price(_exact(key, entry[key]), field.unit, source, url, checked)
@@ -269,21 +243,7 @@ def _row(entry: Any, source: CostSource) -> Row:
     )
     if not prices:
         raise Refused(f"{quoted(model)} has no price")
-    return Row(provider, model, tuple(aliases), prices)
-
-
-def named(entry: dict[str, Any], key: str, default: str | None = None) -> str:
-    value = entry.get(key, default)
-    if not isinstance(value, str) or not (value.strip() or default == ""):
-        raise Refused(f"{key} is missing" if value is None else f"{key} is {quoted(value)}, not a name")
-    return value.strip()
-
-
-def day(value: Any) -> str:
-    try:
-        return "" if value is None else date.fromisoformat(str(value)).isoformat()
-    except ValueError:
-        raise Refused(f"checked is {quoted(value)}, not a date such as 2026-11-24") from None
+    return Row(provider, model, others, prices)
 
 
 def _exact(key: str, value: Any) -> float:
@@ -298,11 +258,6 @@ def _exact(key: str, value: Any) -> float:
     if amount != amount.quantize(smallest):
         raise Refused(f"{key} is {quoted(value)}; it must be a multiple of {smallest:f}")
     return float(amount * scale)
-
-
-def quoted(value: Any) -> str:
-    text = str(value) if isinstance(value, Decimal) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _warning(path: str, problems: list[str]) -> str:

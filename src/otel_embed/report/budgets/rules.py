@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from otel_embed.config import Config
 from otel_embed.environment_variables import OTEL_EMBED_BUDGETS
-from otel_embed.pricing.prices import Refused, named, quoted, read_document
+from otel_embed.pricing.documents import Refused, named, quoted, read_document
 from otel_embed.record import Attribution
 from otel_embed.report.budgets.periods import PeriodKind
 from otel_embed.report.totals import PICODOLLARS
