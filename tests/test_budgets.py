@@ -27,10 +27,11 @@ from conftest import Telemetry
 from documents import ROOT, blocks
 from fakes.openai_server import OpenAIServer
 from otel_embed.config import Config
+from otel_embed.report.attribution import MAX_CHARACTERS, MAX_VALUES
 from otel_embed.report.budgets import webhook
 from otel_embed.report.budgets.accounts import Accounts
 from otel_embed.report.budgets.periods import Calendar
-from otel_embed.report.budgets.rules import Rule, rules
+from otel_embed.report.budgets.rules import MAX_RULES, Rule, rules
 
 SMALL, LARGE = "text-embedding-3-small", "text-embedding-3-large"
 PICODOLLARS = {SMALL: 20_000, LARGE: 130_000}
@@ -185,6 +186,7 @@ def test_models_and_tenants_have_budgets_of_their_own(
         ('[[budget]]\nperiod = "day"\nusd = 1\naction = "stop"', "row 1: action is 'stop', not warn or block"),
         ('[[budget]]\nperiod = "day"\nusd = 1\nattributes = "acme"', "row 1: attributes is 'acme', not a table"),
         ('[[budget]]\nperiod = "day"\nusd = 1\nname = "daily"', "there is a budget 'daily' already"),
+        ('[[budget]]\nperiod = "day"\nusd = 1\nname = "a"\n[[budgets]]', "unknown key 'budgets'"),
         ("budget = 3", "it has no [[budget]]"),
         ("[[budget", "Expected"),
     ],
@@ -199,7 +201,41 @@ def test_what_is_wrong_in_the_file_is_one_warning_and_the_other_budgets_count(
     found = rules(Config(budgets=str(file), daily_budget_usd=2.0), warnings.append)
     (warning,) = warnings
     assert "OTEL_EMBED_BUDGETS" in warning and wrong in warning and "A row is a [[budget]] with period" in warning
-    assert [rule.name for rule in found] == ["daily", *(["good"] if text.startswith("[[budget]]") else [])]
+    assert {rule.name for rule in found} - {"a"} == {"daily", *(["good"] if text.startswith("[[budget]]") else [])}
+
+
+def test_rows_beyond_the_most_there_can_be_are_said_to_be_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "budgets.toml"
+    file.write_text("".join(f'[[budget]]\nname = "{n}"\nperiod = "day"\nusd = 1\n' for n in range(MAX_RULES + 1)))
+    warnings: list[str] = []
+    assert len(rules(Config(budgets=str(file)), warnings.append)) == MAX_RULES
+    (warning,) = warnings
+    assert f"it has {MAX_RULES + 1} rows, and those after row {MAX_RULES} are not in force" in warning
+
+
+LONG = "x" * (MAX_CHARACTERS + 1)
+
+
+@pytest.mark.parametrize(
+    "whose",
+    [
+        'provider = "OpenAI"',
+        'provider = "Azure"',
+        'provider = "azure_openai"',
+        'model = "Text-Embedding-3-SMALL"',
+        f'attributes = {{ tenant = "{LONG}" }}',
+    ],
+)
+def test_a_budget_finds_its_calls_however_it_spells_them(
+    whose: str, telemetry: Telemetry, client: openai.OpenAI, server: OpenAIServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "budgets.toml"
+    file.write_text(f'[[budget]]\nperiod = "day"\nusd = 0\naction = "block"\n{whose}\n')
+    telemetry.instrument(budgets=str(file))
+    where = server.url.removesuffix("/v1")
+    azure = openai.AzureOpenAI(azure_endpoint=where, api_key="x", api_version="2024-10-21", max_retries=0)
+    with azure, otel_embed.attribute(tenant=LONG), pytest.raises(otel_embed.BudgetExceeded):
+        ask(azure if "azure" in whose.lower() else client)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +251,22 @@ def test_a_bad_setting_is_one_warning_without_a_secret(environ: dict[str, str], 
     assert Config.from_environment(warnings.append, environ) == Config()
     (warning,) = warnings
     assert next(iter(environ)) in warning and allowed in warning and "secret" not in warning
+
+
+def test_whom_a_budget_names_is_told_from_others_though_he_was_one_of_them_before(
+    telemetry: Telemetry, client: openai.OpenAI, tmp_path: Path
+) -> None:
+    telemetry.instrument(baggage_attributes=("tenant",))
+    late = f"t{MAX_VALUES}"
+    for number in range(MAX_VALUES + 1):
+        with otel_embed.attribute(tenant=f"t{number}"):
+            ask(client)
+    assert telemetry.spans()[-1].attributes["tenant"] == "_overflow"
+    file = tmp_path / "budgets.toml"
+    file.write_text(f'[[budget]]\nperiod = "day"\nusd = 0\naction = "block"\nattributes = {{ tenant = "{late}" }}\n')
+    telemetry.instrument(budgets=str(file))
+    with otel_embed.attribute(tenant=late), pytest.raises(otel_embed.BudgetExceeded):
+        ask(client)
 
 
 class TestPeriods:
