@@ -64,7 +64,9 @@ class ChatPrices:
     def __init__(self, rows: Iterable[ChatRow], names: Prices, *, extra: bool = False) -> None:
         """Later rows win. ``names`` knows how else providers and models are spelled."""
         self._names = names
-        self._rows = {(names.provider(row.provider), name.lower()): row for row in rows for name in row.names}
+        self._rows: dict[tuple[str, str], ChatRow] = {}
+        for row in rows:
+            self._add(row)
         self._found: dict[tuple[str, str | None, str | None], ChatPrice | None] = {}
         self._elsewhere: Elsewhere[ChatPrice] | None = Elsewhere(_from_genai_prices) if extra else None
 
@@ -94,13 +96,19 @@ class ChatPrices:
         return price
 
     def rows(self, provider: str | None = None) -> tuple[ChatRow, ...]:
-        """Every row in force under the names that no later row took from it, by provider and model."""
-        names: dict[ChatRow, list[str]] = {}
-        for (_, name), row in self._rows.items():
-            names.setdefault(row, []).append(next(given for given in row.names if given.lower() == name))
+        """Every row in force, of one provider or of all, by provider and model."""
         wanted = None if provider is None else self._names.provider(provider)
-        rows = (ChatRow(self._names.provider(row.provider), tuple(left), row.price) for row, left in names.items())
-        return tuple(sorted(row for row in rows if wanted in (None, row.provider)))
+        return tuple(sorted(row for row in set(self._rows.values()) if wanted in (None, row.provider)))
+
+    def _add(self, row: ChatRow) -> None:
+        """Put a row in force in place of the rows that it shares a name with, and under their names too: an answer may
+        name the model otherwise than the request."""
+        provider, given = self._names.provider(row.provider), {name.lower() for name in row.names}
+        replaced = {old for name in given if (old := self._rows.get((provider, name))) is not None}
+        others = {name for old in replaced for name in old.names if name.lower() not in given}
+        row = ChatRow(provider, (*row.names, *sorted(others)), row.price)
+        for name in row.names:
+            self._rows[provider, name.lower()] = row
 
     def _search(self, provider: str, models: tuple[str | None, ...]) -> tuple[ChatPrice | None, bool]:
         for model in filter(None, models):
