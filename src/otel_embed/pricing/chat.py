@@ -86,7 +86,8 @@ class ChatPrices:
         return cls(rows, names, extra=extra)
 
     def find(self, provider: str, response_model: str | None, request_model: str | None) -> ChatPrice | None:
-        """What ``provider`` bills for the first of these models that has a price. None means unknown: not free."""
+        """What ``provider`` bills for the first of these models that has a price; a user's price for either goes before
+        all others. None means unknown: not free."""
         key = (provider, response_model, request_model)
         if key in self._found:
             return self._found[key]
@@ -111,12 +112,15 @@ class ChatPrices:
             self._rows[provider, name.lower()] = row
 
     def _search(self, provider: str, models: tuple[str | None, ...]) -> tuple[ChatPrice | None, bool]:
-        for model in filter(None, models):
-            plain = self._names.plain(provider, model)
-            for known in (model.strip().lower(), plain, undated(plain)):
-                if (provider, known) in self._rows:
-                    return self._rows[provider, known].price, True
+        found = [row.price for model in filter(None, models) if (row := self._row(provider, model)) is not None]
+        if found:
+            return next((price for price in found if price.source == "user"), found[0]), True
         return (None, True) if self._elsewhere is None else self._elsewhere.find(provider, models)
+
+    def _row(self, provider: str, model: str) -> ChatRow | None:
+        plain = self._names.plain(provider, model)
+        names = (model.strip().lower(), plain, undated(plain))
+        return next((self._rows[provider, name] for name in names if (provider, name) in self._rows), None)
 
 
 def undated(model: str) -> str:

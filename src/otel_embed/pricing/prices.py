@@ -107,7 +107,7 @@ class Prices:
     def find(self, provider: str, *models: str | None) -> Price | None:
         """What ``provider`` bills for a million tokens (or characters) of text to the first of ``models`` with a price.
 
-        None means unknown, which is not free.
+        A user's price for any of them goes before all others. None means unknown, which is not free.
         """
         try:
             return self._found[provider, models]
@@ -169,15 +169,16 @@ class Prices:
     def _priced(self, units: tuple[Unit, ...], provider: str, models: tuple[str | None, ...]) -> Price | None:
         if not isinstance(provider, str):
             return None
-        name = self.provider(provider)
+        name, listed = self.provider(provider), None
         for model in models:
             if not isinstance(model, str):
                 continue
             row = self._rows.get((name, model.strip().lower())) or self._rows.get((name, self.plain(name, model)))
             price = next((price for price in row.prices if price.unit in units), None) if row else None
-            if price is not None:
+            if price is not None and price.source == "user":
                 return price
-        return None
+            listed = listed or price
+        return listed
 
     def provider(self, name: str) -> str:
         name = name.strip().lower()
