@@ -124,6 +124,24 @@ def test_a_jump_over_several_marks_tells_the_highest(
     assert message.startswith("100 % of budget monthly (month ")
 
 
+def test_switched_on_again_with_another_limit_what_is_spent_stays_spent(
+    telemetry: Telemetry, client: openai.OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    telemetry.instrument(daily_budget_usd=2 * COST)
+    ask(client)
+    for limit in (COST, 2 * COST):
+        telemetry.instrument(daily_budget_usd=limit, budget_action="block")
+        (budget,) = otel_embed.summary().document["budgets"]
+        assert (budget["spent_usd"], budget["limit_usd"]) == (COST, limit)
+    telemetry.instrument(daily_budget_usd=COST, budget_action="block")
+    with pytest.raises(otel_embed.BudgetExceeded):
+        ask(client)
+    (message,) = caplog.messages
+    assert message.startswith("50 % of budget daily")
+    (alerts,) = telemetry.metrics()["otel_embed.budget.alerts"]
+    assert alerts.value == 1, "a sum never begins anew"
+
+
 def test_without_a_budget_nothing_is_watched(telemetry: Telemetry, client: openai.OpenAI) -> None:
     ask(client)
     recorder = otel_embed.instrumentor.EmbeddingInstrumentor().recorder
@@ -353,6 +371,33 @@ class TestAccounts:
             each.spend("openai", f"m{number}", (), 1, at("UTC", 2026, 1, 1))
         standings = each.standings()
         assert len(standings) == 201 and sum(standing.spent for standing in standings) == 300
+
+    def test_what_is_spent_stays_spent_where_only_amounts_and_other_budgets_change(self) -> None:
+        now = [at("UTC", 2026, 1, 1)]
+        whole, each = Rule("daily", "day", 100), Rule("each", "month", 100, each="model")
+
+        def accounts(*rules: Rule, zone: str = "UTC", keeps: bool = False) -> Accounts:
+            return Accounts(rules, Calendar(ZoneInfo(zone)), keeps, lambda: now[0])
+
+        before = accounts(whole, each)
+        assert [standing.warned for standing in before.spend("openai", SMALL, (), 60, now[0])] == [50, 50]
+        now[0] += 600 * 10**9
+        after = accounts(Rule("new", "day", 5), each, whole._replace(picodollars=200, blocks=True))
+        after.go_on(before)
+        found = {standing.name: (standing.spent, standing.projected, standing.warned) for standing in after.standings()}
+        assert found == {
+            "new": (0, None, 0),
+            "daily": (60, 60 + 60 * (24 * 6 - 1), 0),
+            f"each {SMALL}": (60, 60 + 60 * (31 * 24 * 6 - 1), 50),
+        }
+        told = {standing.name: standing.warned for standing in after.spend("openai", SMALL, (), 40, now[0])}
+        assert told == {"new": 100, "daily": 50, f"each {SMALL}": 100}, "not the 50 of each again"
+        for other in (accounts(whole, zone="Europe/Berlin"), accounts(whole._replace(period="month"))):
+            other.go_on(before)
+            assert [standing.spent for standing in other.standings()] == [0]
+        shared = accounts(whole)
+        shared.go_on(accounts(whole, keeps=True))
+        assert [standing.spent for standing in shared.standings()] == [0]
 
     def test_threads_lose_nothing(self) -> None:
         accounts = Accounts([Rule("d", "day", 1), Rule("m", "month", 1)], Calendar(), False)
