@@ -207,6 +207,7 @@ def test_models_and_tenants_have_budgets_of_their_own(
         ('[[budget]]\nperiod = "day"\nusd = 1\nname = "a"\n[[budgets]]', "unknown key 'budgets'"),
         ("budget = 3", "it has no [[budget]]"),
         ("[[budget", "Expected"),
+        ("x = " + "[" * 5_000, "OTEL_EMBED_BUDGETS"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_one_warning_and_the_other_budgets_count(

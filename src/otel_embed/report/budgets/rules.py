@@ -95,8 +95,8 @@ def _rows(path: str) -> tuple[list[Any], list[str]]:
     """The rows of a file, and what is wrong with the file itself."""
     try:
         document = read_document(path)
-    except (OSError, ValueError) as error:
-        return [], [str(error)]
+    except (OSError, ValueError, RecursionError) as error:
+        return [], [str(error) or type(error).__name__]
     rows = document.pop("budget", [])
     problems = [f"unknown key {quoted(key)}" for key in document]
     if not isinstance(rows, list) or not rows:
