@@ -280,11 +280,37 @@ def test_a_users_row_for_the_name_in_the_request_goes_before_the_tables_for_that
 
 def test_a_users_chat_row_for_the_name_in_the_request_goes_first_too(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text('[[chat]]\nprovider = "openai"\nmodel = "chat-prod"\ninput = 1\noutput = 2\n')
+    file.write_text('[[chat]]\nprovider = "openai"\nmodel = "openai/chat-prod"\ninput = 1\noutput = 2\n')
     chat = ChatPrices.load(str(file), no_warning, Prices.load(str(file), no_warning))
     for answered, asked, source in (("gpt-4o-2024-08-06", "chat-prod", "user"), ("gpt-4o", "other", "table")):
         price = chat.find("openai", answered, asked)
         assert price is not None and price.source == source
+
+
+@pytest.mark.parametrize(
+    ("provider", "written", "called", "another"),
+    [
+        ("openai", "openai/Text-Embedding-3-Small", "text-embedding-3-small", "text-embedding-3-large"),
+        ("Azure", "azure/embeddings-prod", "embeddings-prod", "embeddings"),
+        ("gemini", "models/gemini-embedding-001", "gemini-embedding-001", "embedding-001"),
+        ("vertex_ai", "mistral/embed", "mistral/embed", "embed"),
+        ("bedrock", "bedrock/us.cohere.embed-v4:0", "us.cohere.embed-v4:0", "cohere.embed-v4:0"),
+    ],
+)
+def test_a_users_row_that_is_written_as_for_a_router_holds_for_the_name_alone(
+    provider: str, written: str, called: str, another: str, override: Callable[..., Any]
+) -> None:
+    prices, warnings = override(f"""
+        [[price]]
+        provider = "{provider}"
+        model = "mine"
+        aliases = ["  {written} "]
+        usd_per_million_tokens = 1
+    """)
+    assert warnings == []
+    mine = Price(1.0, "tokens", "user", "", "")
+    assert {prices.find(provider, name) for name in ("mine", written, called)} == {mine}
+    assert prices.find(provider, another) != mine
 
 
 def test_a_users_row_can_be_of_any_provider_and_free(override: Callable[..., Any]) -> None:
@@ -335,6 +361,7 @@ GOOD = '\n[[price]]\nprovider = "x"\nmodel = "y"\nusd_per_million_tokens = 0.5\n
         ("", "'m' has no price"),
         ("usd_per_million_tokens = 1\naliases = 'a'", "aliases is 'a', not a list of names"),
         ("usd_per_million_tokens = 1\naliases = [1]", "aliases is [1], not a list of names"),
+        ("usd_per_million_tokens = 1\naliases = [' ']", "aliases is [' '], not a list of names"),
         ("usd_per_million_tokens = 1\nsource = 1", "source is 1, not a name"),
         ("usd_per_million_tokens = 1\nchecked = 'May'", "checked is 'May', not a date such as 2026-11-24"),
     ],

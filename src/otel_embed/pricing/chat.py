@@ -104,7 +104,9 @@ class ChatPrices:
     def _add(self, row: ChatRow) -> None:
         """Put a row in force in place of the rows that it shares a name with, and under their names too: an answer may
         name the model otherwise than the request."""
-        provider, given = self._names.provider(row.provider), {name.lower() for name in row.names}
+        provider = self._names.provider(row.provider)
+        row = row._replace(names=(*row.names, *self._names.unrouted(provider, row.names)))
+        given = {name.lower() for name in row.names}
         replaced = {old for name in given if (old := self._rows.get((provider, name))) is not None}
         others = {name for old in replaced for name in old.names if name.lower() not in given}
         row = ChatRow(provider, (*row.names, *sorted(others)), row.price)

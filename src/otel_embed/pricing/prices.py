@@ -146,6 +146,7 @@ class Prices:
         units that it does not price.
         """
         provider = self.provider(row.provider)
+        row = row._replace(aliases=(*row.aliases, *self.unrouted(provider, (row.model, *row.aliases))))
         replaced = {old for name in row.names if (old := self._rows.get((provider, name))) is not None}
         units = {price.unit for price in row.prices}
         units |= set(_TEXT) if units & set(_TEXT) else set()
@@ -183,6 +184,14 @@ class Prices:
     def provider(self, name: str) -> str:
         name = name.strip().lower()
         return self._spellings.get(name, name)
+
+    def unrouted(self, provider: str, names: tuple[str, ...]) -> tuple[str, ...]:
+        """What a call has in place of those of a row's names that are written as for a router: the name alone of
+        ``openai/text-embedding-3-small`` at openai. A region or an account stays: it may have a price of its own."""
+        known = {name.lower() for name in names}
+        parts = (name.partition("/") for name in names)
+        bare = (rest.lower() for head, _, rest in parts if rest and self.provider(head) in (provider, "models"))
+        return tuple(name for name in dict.fromkeys(bare) if name not in known)
 
     def plain(self, provider: str, model: str) -> str:
         """The model's name without what a client, a router or a cloud puts in front of it."""
