@@ -27,10 +27,11 @@ from conftest import Telemetry
 from documents import ROOT, blocks
 from fakes.openai_server import OpenAIServer
 from otel_embed.config import Config
+from otel_embed.report.attribution import MAX_CHARACTERS, MAX_VALUES
 from otel_embed.report.budgets import webhook
 from otel_embed.report.budgets.accounts import Accounts
 from otel_embed.report.budgets.periods import Calendar
-from otel_embed.report.budgets.rules import Rule, rules
+from otel_embed.report.budgets.rules import MAX_RULES, Rule, rules
 
 SMALL, LARGE = "text-embedding-3-small", "text-embedding-3-large"
 PICODOLLARS = {SMALL: 20_000, LARGE: 130_000}
@@ -123,6 +124,24 @@ def test_a_jump_over_several_marks_tells_the_highest(
     assert message.startswith("100 % of budget monthly (month ")
 
 
+def test_switched_on_again_with_another_limit_what_is_spent_stays_spent(
+    telemetry: Telemetry, client: openai.OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    telemetry.instrument(daily_budget_usd=2 * COST)
+    ask(client)
+    for limit in (COST, 2 * COST):
+        telemetry.instrument(daily_budget_usd=limit, budget_action="block")
+        (budget,) = otel_embed.summary().document["budgets"]
+        assert (budget["spent_usd"], budget["limit_usd"]) == (COST, limit)
+    telemetry.instrument(daily_budget_usd=COST, budget_action="block")
+    with pytest.raises(otel_embed.BudgetExceeded):
+        ask(client)
+    (message,) = caplog.messages
+    assert message.startswith("50 % of budget daily")
+    (alerts,) = telemetry.metrics()["otel_embed.budget.alerts"]
+    assert alerts.value == 1, "a sum never begins anew"
+
+
 def test_without_a_budget_nothing_is_watched(telemetry: Telemetry, client: openai.OpenAI) -> None:
     ask(client)
     recorder = otel_embed.instrumentor.EmbeddingInstrumentor().recorder
@@ -185,8 +204,10 @@ def test_models_and_tenants_have_budgets_of_their_own(
         ('[[budget]]\nperiod = "day"\nusd = 1\naction = "stop"', "row 1: action is 'stop', not warn or block"),
         ('[[budget]]\nperiod = "day"\nusd = 1\nattributes = "acme"', "row 1: attributes is 'acme', not a table"),
         ('[[budget]]\nperiod = "day"\nusd = 1\nname = "daily"', "there is a budget 'daily' already"),
+        ('[[budget]]\nperiod = "day"\nusd = 1\nname = "a"\n[[budgets]]', "unknown key 'budgets'"),
         ("budget = 3", "it has no [[budget]]"),
         ("[[budget", "Expected"),
+        ("x = " + "[" * 5_000, "OTEL_EMBED_BUDGETS"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_one_warning_and_the_other_budgets_count(
@@ -199,7 +220,41 @@ def test_what_is_wrong_in_the_file_is_one_warning_and_the_other_budgets_count(
     found = rules(Config(budgets=str(file), daily_budget_usd=2.0), warnings.append)
     (warning,) = warnings
     assert "OTEL_EMBED_BUDGETS" in warning and wrong in warning and "A row is a [[budget]] with period" in warning
-    assert [rule.name for rule in found] == ["daily", *(["good"] if text.startswith("[[budget]]") else [])]
+    assert {rule.name for rule in found} - {"a"} == {"daily", *(["good"] if text.startswith("[[budget]]") else [])}
+
+
+def test_rows_beyond_the_most_there_can_be_are_said_to_be_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "budgets.toml"
+    file.write_text("".join(f'[[budget]]\nname = "{n}"\nperiod = "day"\nusd = 1\n' for n in range(MAX_RULES + 1)))
+    warnings: list[str] = []
+    assert len(rules(Config(budgets=str(file)), warnings.append)) == MAX_RULES
+    (warning,) = warnings
+    assert f"it has {MAX_RULES + 1} rows, and those after row {MAX_RULES} are not in force" in warning
+
+
+LONG = "x" * (MAX_CHARACTERS + 1)
+
+
+@pytest.mark.parametrize(
+    "whose",
+    [
+        'provider = "OpenAI"',
+        'provider = "Azure"',
+        'provider = "azure_openai"',
+        'model = "Text-Embedding-3-SMALL"',
+        f'attributes = {{ tenant = "{LONG}" }}',
+    ],
+)
+def test_a_budget_finds_its_calls_however_it_spells_them(
+    whose: str, telemetry: Telemetry, client: openai.OpenAI, server: OpenAIServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "budgets.toml"
+    file.write_text(f'[[budget]]\nperiod = "day"\nusd = 0\naction = "block"\n{whose}\n')
+    telemetry.instrument(budgets=str(file))
+    where = server.url.removesuffix("/v1")
+    azure = openai.AzureOpenAI(azure_endpoint=where, api_key="x", api_version="2024-10-21", max_retries=0)
+    with azure, otel_embed.attribute(tenant=LONG), pytest.raises(otel_embed.BudgetExceeded):
+        ask(azure if "azure" in whose.lower() else client)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +270,22 @@ def test_a_bad_setting_is_one_warning_without_a_secret(environ: dict[str, str], 
     assert Config.from_environment(warnings.append, environ) == Config()
     (warning,) = warnings
     assert next(iter(environ)) in warning and allowed in warning and "secret" not in warning
+
+
+def test_whom_a_budget_names_is_told_from_others_though_he_was_one_of_them_before(
+    telemetry: Telemetry, client: openai.OpenAI, tmp_path: Path
+) -> None:
+    telemetry.instrument(baggage_attributes=("tenant",))
+    late = f"t{MAX_VALUES}"
+    for number in range(MAX_VALUES + 1):
+        with otel_embed.attribute(tenant=f"t{number}"):
+            ask(client)
+    assert telemetry.spans()[-1].attributes["tenant"] == "_overflow"
+    file = tmp_path / "budgets.toml"
+    file.write_text(f'[[budget]]\nperiod = "day"\nusd = 0\naction = "block"\nattributes = {{ tenant = "{late}" }}\n')
+    telemetry.instrument(budgets=str(file))
+    with otel_embed.attribute(tenant=late), pytest.raises(otel_embed.BudgetExceeded):
+        ask(client)
 
 
 class TestPeriods:
@@ -301,6 +372,33 @@ class TestAccounts:
             each.spend("openai", f"m{number}", (), 1, at("UTC", 2026, 1, 1))
         standings = each.standings()
         assert len(standings) == 201 and sum(standing.spent for standing in standings) == 300
+
+    def test_what_is_spent_stays_spent_where_only_amounts_and_other_budgets_change(self) -> None:
+        now = [at("UTC", 2026, 1, 1)]
+        whole, each = Rule("daily", "day", 100), Rule("each", "month", 100, each="model")
+
+        def accounts(*rules: Rule, zone: str = "UTC", keeps: bool = False) -> Accounts:
+            return Accounts(rules, Calendar(ZoneInfo(zone)), keeps, lambda: now[0])
+
+        before = accounts(whole, each)
+        assert [standing.warned for standing in before.spend("openai", SMALL, (), 60, now[0])] == [50, 50]
+        now[0] += 600 * 10**9
+        after = accounts(Rule("new", "day", 5), each, whole._replace(picodollars=200, blocks=True))
+        after.go_on(before)
+        found = {standing.name: (standing.spent, standing.projected, standing.warned) for standing in after.standings()}
+        assert found == {
+            "new": (0, None, 0),
+            "daily": (60, 60 + 60 * (24 * 6 - 1), 0),
+            f"each {SMALL}": (60, 60 + 60 * (31 * 24 * 6 - 1), 50),
+        }
+        told = {standing.name: standing.warned for standing in after.spend("openai", SMALL, (), 40, now[0])}
+        assert told == {"new": 100, "daily": 50, f"each {SMALL}": 100}, "not the 50 of each again"
+        for other in (accounts(whole, zone="Europe/Berlin"), accounts(whole._replace(period="month"))):
+            other.go_on(before)
+            assert [standing.spent for standing in other.standings()] == [0]
+        shared = accounts(whole)
+        shared.go_on(accounts(whole, keeps=True))
+        assert [standing.spent for standing in shared.standings()] == [0]
 
     def test_threads_lose_nothing(self) -> None:
         accounts = Accounts([Rule("d", "day", 1), Rule("m", "month", 1)], Calendar(), False)

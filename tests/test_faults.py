@@ -226,7 +226,7 @@ class Observed:
         recorder = EmbeddingInstrumentor().recorder
         assert recorder is not None
         recorder.start_anew()
-        config = Config.from_environment(print).with_options(dict(self.options))
+        config = Config.from_environment(print).with_options(dict(self.options), print)
         recorder.configure(self.telemetry.tracers.get_tracer("otel_embed"), config, Pricing.configured(config, print))
         for memory in MEMORIES:
             memory.clear()

@@ -104,6 +104,24 @@ def test_several_prompts_at_once_know_their_own_hits(
     assert len(hits) == 1
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_the_same_prompt_several_times_at_once_is_as_many_hits_of_its_cache(
+    asynchronous: bool, telemetry: Telemetry, server: OpenAIServer
+) -> None:
+    set_llm_cache(InMemoryCache())
+    chat = model(server)
+    prompts = [[HumanMessage(QUESTION)]] * 3
+    chat.generate(prompts[:1])
+    if asynchronous:
+        asyncio.run(chat.agenerate(prompts))
+    else:
+        chat.generate(prompts)
+    assert server.billed.requests == 1
+    hits = [span.attributes for span in telemetry.spans() if span.attributes["otel_embed.cache.outcome"] == "hit"]
+    assert [hit["otel_embed.cache.store"] for hit in hits] == ["InMemoryCache"] * 3
+    assert all(hit["otel_embed.cache.lookup.duration"] > 0 for hit in hits)
+
+
 def test_batches_and_chains_know_their_hits(telemetry: Telemetry, server: OpenAIServer) -> None:
     set_llm_cache(InMemoryCache())
     chat = model(server)

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from otel_embed.pricing import prices as module
+from otel_embed.pricing.chat import ChatPrices
 from otel_embed.pricing.prices import Price, Prices
 
 if sys.version_info >= (3, 11):
@@ -246,6 +247,72 @@ def test_a_users_row_wins_under_every_name_of_the_model(override: Callable[..., 
     assert len(prices.rows()) == len(ROWS)
 
 
+def test_a_users_row_for_the_name_in_the_request_goes_before_the_tables_for_that_in_the_answer(
+    override: Callable[..., Any],
+) -> None:
+    prices, warnings = override("""
+        [[price]]
+        provider = "azure"
+        model = "Embeddings-prod"
+        usd_per_million_tokens = 0.022
+
+        [[price]]
+        provider = "azure"
+        model = "text-embedding-3-large"
+        usd_per_million_tokens = 0.1
+
+        [[price]]
+        provider = "azure"
+        model = "pictures"
+        usd_per_image = 0.01
+    """)
+    assert warnings == []
+
+    def usd(*models: str) -> float | None:
+        price = prices.find("azure.ai.openai", *models)
+        return price and price.usd_per_million
+
+    assert usd("text-embedding-3-small", "embeddings-prod") == 0.022
+    assert usd("text-embedding-3-large", "embeddings-prod") == 0.1, "of two of the user's, that of the answer"
+    assert usd("text-embedding-3-small", "pictures") == 0.02, "it has no price for text"
+    assert usd("text-embedding-3-small", "other") == 0.02
+
+
+def test_a_users_chat_row_for_the_name_in_the_request_goes_first_too(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[[chat]]\nprovider = "openai"\nmodel = "openai/chat-prod"\ninput = 1\noutput = 2\n')
+    chat = ChatPrices.load(str(file), no_warning, Prices.load(str(file), no_warning))
+    for answered, asked, source in (("gpt-4o-2024-08-06", "chat-prod", "user"), ("gpt-4o", "other", "table")):
+        price = chat.find("openai", answered, asked)
+        assert price is not None and price.source == source
+
+
+@pytest.mark.parametrize(
+    ("provider", "written", "called", "another"),
+    [
+        ("openai", "openai/Text-Embedding-3-Small", "text-embedding-3-small", "text-embedding-3-large"),
+        ("Azure", "azure/embeddings-prod", "embeddings-prod", "embeddings"),
+        ("gemini", "models/gemini-embedding-001", "gemini-embedding-001", "embedding-001"),
+        ("vertex_ai", "mistral/embed", "mistral/embed", "embed"),
+        ("bedrock", "bedrock/us.cohere.embed-v4:0", "us.cohere.embed-v4:0", "cohere.embed-v4:0"),
+    ],
+)
+def test_a_users_row_that_is_written_as_for_a_router_holds_for_the_name_alone(
+    provider: str, written: str, called: str, another: str, override: Callable[..., Any]
+) -> None:
+    prices, warnings = override(f"""
+        [[price]]
+        provider = "{provider}"
+        model = "mine"
+        aliases = ["  {written} "]
+        usd_per_million_tokens = 1
+    """)
+    assert warnings == []
+    mine = Price(1.0, "tokens", "user", "", "")
+    assert {prices.find(provider, name) for name in ("mine", written, called)} == {mine}
+    assert prices.find(provider, another) != mine
+
+
 def test_a_users_row_can_be_of_any_provider_and_free(override: Callable[..., Any]) -> None:
     prices, warnings = override("""
         price = [
@@ -294,6 +361,7 @@ GOOD = '\n[[price]]\nprovider = "x"\nmodel = "y"\nusd_per_million_tokens = 0.5\n
         ("", "'m' has no price"),
         ("usd_per_million_tokens = 1\naliases = 'a'", "aliases is 'a', not a list of names"),
         ("usd_per_million_tokens = 1\naliases = [1]", "aliases is [1], not a list of names"),
+        ("usd_per_million_tokens = 1\naliases = [' ']", "aliases is [' '], not a list of names"),
         ("usd_per_million_tokens = 1\nsource = 1", "source is 1, not a name"),
         ("usd_per_million_tokens = 1\nchecked = 'May'", "checked is 'May', not a date such as 2026-11-24"),
     ],

@@ -22,7 +22,8 @@ from otel_embed.cli import main
 from otel_embed.cli.known_prices import KnownPrices
 from otel_embed.pricing import chat
 from otel_embed.pricing.chat import ChatPrices
-from otel_embed.pricing.prices import Prices, Refused
+from otel_embed.pricing.documents import Refused
+from otel_embed.pricing.prices import Prices
 from otel_embed.run_record import ChatUsage
 
 GOOD = """
@@ -145,6 +146,24 @@ def test_a_chat_model_is_explained_by_any_of_its_names() -> None:
         "  A million tokens in and a million out cost $12.50.",
     ]
     assert re.search("With more than [0-9,]+ input tokens in a call, the cost is unknown", prices("explain", "gemini-2.5-pro").stdout)
+
+
+def test_a_chat_row_of_ones_own_holds_under_the_models_other_names(own: Callable[[str], Path]) -> None:
+    row = '[[chat]]\nprovider = "anthropic"\nmodel = "Claude-3-5-Haiku-latest"\ninput = 0.1\noutput = 0.2\n'
+    path, ours = own(row), f"otel-embed {__version__}"
+    listed = "$0.8 (input tokens), $0.08 (cached input tokens), $1 (cache write tokens), $4 (output tokens)"
+    assert prices("explain", "anthropic", "claude-3-5-haiku-20241022").stdout.splitlines() == [
+        "anthropic Claude-3-5-Haiku-latest, a chat model",
+        "  also claude-3-5-haiku",
+        f"  $0.1 for a million input tokens, says OTEL_EMBED_PRICES, {path}",
+        f"  $0.2 for a million output tokens, says OTEL_EMBED_PRICES, {path}",
+        f"  instead of {listed} in {ours}",
+        "  A million tokens in and a million out cost $0.300.",
+    ]
+    chat = ChatPrices.load(str(path), pytest.fail, Prices.load(str(path), pytest.fail))
+    for answered in ("claude-3-5-haiku-20241022", "claude-3-5-haiku", None):
+        price = chat.find("anthropic", answered, "claude-3-5-haiku-latest")
+        assert price is not None and (price.input, price.output, price.source) == (0.1, 0.2, "user")
 
 
 def test_what_is_explained_is_what_an_application_is_charged_with() -> None:

@@ -203,6 +203,7 @@ def test_headroom_and_what_fits_into_a_call(
     telemetry: Telemetry, strange: StrangeServer, client: openai.OpenAI
 ) -> None:
     left = {"x-ratelimit-limit-requests": "200", "x-ratelimit-remaining-requests": "50"}
+    left |= {"ratelimit-remaining": "800", "ratelimit-limit": "1000"}  # those of a proxy
     strange.script([Fault(headers=left)])
     client.embeddings.create(model=SMALL, input="a")
     (point,) = [

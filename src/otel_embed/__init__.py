@@ -39,8 +39,8 @@ def instrument(**options: Any) -> None:
 
     ``options``: ``tracer_provider`` and ``meter_provider`` (OpenTelemetry's global ones by default) and
     any field of ``otel_embed.config.Config``, which wins over its environment variable. An unknown
-    option raises ``TypeError``. Where otel_embed is on already, as under ``opentelemetry-instrument``, nothing
-    changes; there is a warning if there were options.
+    option raises ``TypeError``; a value that is not allowed gives a warning, and is not used. Where otel_embed is on
+    already, as under ``opentelemetry-instrument``, nothing changes; there is a warning if there were options.
     """
     from otel_embed.instrumentor import EmbeddingInstrumentor
 

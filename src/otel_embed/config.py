@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from otel_embed import environment_variables as env
+from otel_embed.options import accepted
 
 Semconv = Literal["latest", "legacy", "both"]
 StageSpans = Literal["slow", "always", "never"]
@@ -91,13 +92,27 @@ class Config:
             baggage_attributes=read.attributes(env.OTEL_EMBED_BAGGAGE_ATTRIBUTES),
         )
 
-    def with_options(self, options: Mapping[str, Any]) -> Config:
-        """The settings with those given to ``instrument(...)``; an unknown name raises ``TypeError``."""
+    def with_options(self, options: Mapping[str, Any], warn: Warn) -> Config:
+        """The settings with those given to ``instrument(...)``; an unknown name raises ``TypeError``. A bad value gives
+        one warning, as in the environment, and the setting stays what it was."""
         known = {field.name for field in fields(self)}
         unknown = sorted(set(options) - known)
         if unknown:
             raise TypeError(f"otel_embed has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-        return replace(self, **{name: value for name, value in options.items() if value is not None})
+        given = {name: value for name, value in options.items() if value is not None}
+        return replace(self, **accepted(given, _CHOICES, self, warn))
+
+
+_CHOICES = {
+    "semconv": get_args(Semconv),
+    "stage_spans": get_args(StageSpans),
+    "token_counting": get_args(TokenCounting),
+    "budget_action": get_args(BudgetAction),
+    "alerts": get_args(Alerts),
+    "log": get_args(CallLog),
+    "checks": get_args(Switch),
+    "langchain_chat": get_args(LangChainChat),
+}
 
 
 class _Reader:

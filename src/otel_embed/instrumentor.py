@@ -52,7 +52,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         for other in ("skip_dep_check", "raise_exception_on_conflict", "logger_provider"):
             options.pop(other, None)
         self._given = tracers, meters
-        config = Config.from_environment(_logger.warning).with_options(options)
+        config = Config.from_environment(_logger.warning).with_options(options, _logger.warning)
         # An exception from here on would stop every other instrumentation too.
         with Guard("instrument"):
             tracer = trace.get_tracer("otel_embed", __version__, tracers, schema_url=_SCHEMA_URL)

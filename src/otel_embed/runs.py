@@ -153,7 +153,8 @@ class Runs:
     def __init__(self, reports: RunReports) -> None:
         self._reports = reports
         self._open: dict[Any, OpenRun] = {}
-        self._seen: dict[int, tuple[Any, AnswerCache]] = {}
+        self._seen: dict[int, tuple[Any, list[AnswerCache]]] = {}
+        """Answers by ``id``, each with its hits, or with its write, for which no call is known yet."""
         self._missed: dict[int, AnswerCache] = {}
         self.observed = True
         """False where runs are to be left alone."""
@@ -217,7 +218,7 @@ class Runs:
         elif found.hit and found.request is not None:
             self._answered(found, cache, now)
         elif found.hit and found.answer is not None:
-            _remember(self._seen, id(found.answer), (found.answer, cache))
+            self._see(found.answer, cache)
         elif found.prompt is not None:
             _remember(self._missed, hash(found.prompt), cache)
 
@@ -227,7 +228,7 @@ class Runs:
         if run is not None and run.cache is not None:
             run.cache = run.cache._replace(write_ns=took)
         elif found.answer is not None:
-            _remember(self._seen, id(found.answer), (found.answer, AnswerCache(store, False, 0, took)))
+            self._see(found.answer, AnswerCache(store, False, 0, took))
 
     def model_run(self) -> OpenRun | None:
         """The call of a model that is current."""
@@ -236,8 +237,18 @@ class Runs:
 
     def _cache_of(self, reply: ChatReply) -> AnswerCache | None:
         """The cache that gave this answer, or keeps it, where it was asked while no call was current."""
-        answer, cache = self._seen.pop(id(reply.answer), (None, None))
-        return cache if answer is not None and answer is reply.answer else None
+        answer, caches = self._seen.pop(id(reply.answer), (None, []))
+        if answer is None or answer is not reply.answer:
+            return None
+        cache, *others = caches
+        if others:  # as many prompts of one call have the same answer
+            self._seen[id(answer)] = answer, others
+        return cache
+
+    def _see(self, answer: Any, cache: AnswerCache) -> None:
+        before, caches = self._seen.get(id(answer), (None, []))
+        hits = [each for each in caches[-_MANY:] if each.hit] if cache.hit and before is answer else []
+        _remember(self._seen, id(answer), (answer, [*hits, cache]))
 
     def _answered(self, found: FoundAnswer, cache: AnswerCache, now: int) -> None:
         """A cached answer of a completion model, which tells nobody of a call that it does not make."""

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Final, Literal, get_args
 
 from otel_embed.environment_variables import OTEL_EMBED_THRESHOLDS
-from otel_embed.pricing.prices import Refused, parsed, quoted, read_document
+from otel_embed.pricing.documents import Refused, parsed, quoted, read_document
 from otel_embed.report import names
 
 Comparison = Literal["above", "below"]

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from otel_embed.environment_variables import OTEL_EMBED_PRICES
 from otel_embed.pricing import import_aside
-from otel_embed.pricing.prices import Elsewhere, Prices, Refused, day, genai_name, named, parsed, quoted, read_document
+from otel_embed.pricing.documents import Refused, aliases, day, named, parsed, quoted, read_document
+from otel_embed.pricing.prices import Elsewhere, Prices, genai_name
 from otel_embed.record import Cost, CostSource
 from otel_embed.run_record import ChatUsage
 
@@ -63,7 +64,9 @@ class ChatPrices:
     def __init__(self, rows: Iterable[ChatRow], names: Prices, *, extra: bool = False) -> None:
         """Later rows win. ``names`` knows how else providers and models are spelled."""
         self._names = names
-        self._rows = {(names.provider(row.provider), name.lower()): row for row in rows for name in row.names}
+        self._rows: dict[tuple[str, str], ChatRow] = {}
+        for row in rows:
+            self._add(row)
         self._found: dict[tuple[str, str | None, str | None], ChatPrice | None] = {}
         self._elsewhere: Elsewhere[ChatPrice] | None = Elsewhere(_from_genai_prices) if extra else None
 
@@ -83,7 +86,8 @@ class ChatPrices:
         return cls(rows, names, extra=extra)
 
     def find(self, provider: str, response_model: str | None, request_model: str | None) -> ChatPrice | None:
-        """What ``provider`` bills for the first of these models that has a price. None means unknown: not free."""
+        """What ``provider`` bills for the first of these models that has a price; a user's price for either goes before
+        all others. None means unknown: not free."""
         key = (provider, response_model, request_model)
         if key in self._found:
             return self._found[key]
@@ -93,21 +97,32 @@ class ChatPrices:
         return price
 
     def rows(self, provider: str | None = None) -> tuple[ChatRow, ...]:
-        """Every row in force under the names that no later row took from it, by provider and model."""
-        names: dict[ChatRow, list[str]] = {}
-        for (_, name), row in self._rows.items():
-            names.setdefault(row, []).append(next(given for given in row.names if given.lower() == name))
+        """Every row in force, of one provider or of all, by provider and model."""
         wanted = None if provider is None else self._names.provider(provider)
-        rows = (ChatRow(self._names.provider(row.provider), tuple(left), row.price) for row, left in names.items())
-        return tuple(sorted(row for row in rows if wanted in (None, row.provider)))
+        return tuple(sorted(row for row in set(self._rows.values()) if wanted in (None, row.provider)))
+
+    def _add(self, row: ChatRow) -> None:
+        """Put a row in force in place of the rows that it shares a name with, and under their names too: an answer may
+        name the model otherwise than the request."""
+        provider = self._names.provider(row.provider)
+        row = row._replace(names=(*row.names, *self._names.unrouted(provider, row.names)))
+        given = {name.lower() for name in row.names}
+        replaced = {old for name in given if (old := self._rows.get((provider, name))) is not None}
+        others = {name for old in replaced for name in old.names if name.lower() not in given}
+        row = ChatRow(provider, (*row.names, *sorted(others)), row.price)
+        for name in row.names:
+            self._rows[provider, name.lower()] = row
 
     def _search(self, provider: str, models: tuple[str | None, ...]) -> tuple[ChatPrice | None, bool]:
-        for model in filter(None, models):
-            plain = self._names.plain(provider, model)
-            for known in (model.strip().lower(), plain, undated(plain)):
-                if (provider, known) in self._rows:
-                    return self._rows[provider, known].price, True
+        found = [row.price for model in filter(None, models) if (row := self._row(provider, model)) is not None]
+        if found:
+            return next((price for price in found if price.source == "user"), found[0]), True
         return (None, True) if self._elsewhere is None else self._elsewhere.find(provider, models)
+
+    def _row(self, provider: str, model: str) -> ChatRow | None:
+        plain = self._names.plain(provider, model)
+        names = (model.strip().lower(), plain, undated(plain))
+        return next((self._rows[provider, name] for name in names if (provider, name) in self._rows), None)
 
 
 def undated(model: str) -> str:
@@ -135,10 +150,7 @@ def _row(entry: Any, source: CostSource) -> ChatRow:
         raise Refused(f"{quoted(entry)} is no row")
     if unknown := sorted(set(entry) - _FIELDS):
         raise Refused(f"unknown key {quoted(unknown[0])}")
-    aliases = entry.get("aliases", [])
-    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
-        raise Refused(f"aliases is {quoted(aliases)}, not a list of names")
-    provider, model = named(entry, "provider"), named(entry, "model")
+    provider, model, others = named(entry, "provider"), named(entry, "model"), aliases(entry)
     amounts = {field: _amount(field, entry[field]) for field in _AMOUNTS if field in entry}
     if missing := {"input", "output"} - set(amounts):
         raise Refused(f"{quoted(model)} has no price for {sorted(missing)[0]}")
@@ -149,7 +161,7 @@ def _row(entry: Any, source: CostSource) -> ChatRow:
         amounts["input"], amounts["output"], amounts.get("cached_input"), amounts.get("cache_write"), limit,
         source, named(entry, "source", ""), day(entry.get("checked")),
     )  # fmt: skip
-    return ChatRow(provider, (model, *aliases), price)
+    return ChatRow(provider, (model, *others), price)
 
 
 def _amount(field: str, value: Any) -> float:

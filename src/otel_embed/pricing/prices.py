@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import os
 import pkgutil
-import sys
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
 from decimal import Decimal
-from importlib import import_module
 from threading import Thread
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from otel_embed.environment_variables import OTEL_EMBED_PRICES
 from otel_embed.guard import Guard
 from otel_embed.pricing import import_aside
+from otel_embed.pricing.documents import Refused, aliases, day, named, parsed, quoted, read_document
+from otel_embed.pricing.spellings import spellings
 from otel_embed.record import CostSource, Unit
 
 _TEXT: tuple[Unit, ...] = ("tokens", "characters")
@@ -74,7 +73,6 @@ _FORM = (
     f"A row is a [[price]] with provider, model and one price or more of {', '.join(_PRICES)}; "
     "it may have aliases, source and checked."
 )
-_FILE_LIMIT = 1_000_000
 _REMEMBERED = 4096
 _ASKED = 256
 
@@ -98,19 +96,18 @@ class Prices:
         What is wrong with the file is said in one call of ``warn``; its other rows are used. Takes 3 to 10 ms.
         """
         table = parsed(pkgutil.get_data(__package__, "prices.toml") or b"")
-        spellings = {other: name for name, others in table["providers"].items() for other in others}
         rows = [_row(entry, "table") for entry in table["price"]]
         if override:
             own, problems = _user_rows(os.path.expanduser(override))
             rows += own
             if problems:
                 warn(_warning(override, problems))
-        return cls(rows, spellings, extra=extra)
+        return cls(rows, spellings(), extra=extra)
 
     def find(self, provider: str, *models: str | None) -> Price | None:
         """What ``provider`` bills for a million tokens (or characters) of text to the first of ``models`` with a price.
 
-        None means unknown, which is not free.
+        A user's price for any of them goes before all others. None means unknown, which is not free.
         """
         try:
             return self._found[provider, models]
@@ -149,6 +146,7 @@ class Prices:
         units that it does not price.
         """
         provider = self.provider(row.provider)
+        row = row._replace(aliases=(*row.aliases, *self.unrouted(provider, (row.model, *row.aliases))))
         replaced = {old for name in row.names if (old := self._rows.get((provider, name))) is not None}
         units = {price.unit for price in row.prices}
         units |= set(_TEXT) if units & set(_TEXT) else set()
@@ -172,19 +170,28 @@ class Prices:
     def _priced(self, units: tuple[Unit, ...], provider: str, models: tuple[str | None, ...]) -> Price | None:
         if not isinstance(provider, str):
             return None
-        name = self.provider(provider)
+        name, listed = self.provider(provider), None
         for model in models:
             if not isinstance(model, str):
                 continue
             row = self._rows.get((name, model.strip().lower())) or self._rows.get((name, self.plain(name, model)))
             price = next((price for price in row.prices if price.unit in units), None) if row else None
-            if price is not None:
+            if price is not None and price.source == "user":
                 return price
-        return None
+            listed = listed or price
+        return listed
 
     def provider(self, name: str) -> str:
         name = name.strip().lower()
         return self._spellings.get(name, name)
+
+    def unrouted(self, provider: str, names: tuple[str, ...]) -> tuple[str, ...]:
+        """What a call has in place of those of a row's names that are written as for a router: the name alone of
+        ``openai/text-embedding-3-small`` at openai. A region or an account stays: it may have a price of its own."""
+        known = {name.lower() for name in names}
+        parts = (name.partition("/") for name in names)
+        bare = (rest.lower() for head, _, rest in parts if rest and self.provider(head) in (provider, "models"))
+        return tuple(name for name in dict.fromkeys(bare) if name not in known)
 
     def plain(self, provider: str, model: str) -> str:
         """The model's name without what a client, a router or a cloud puts in front of it."""
@@ -205,10 +212,6 @@ class Prices:
 _GOOGLES = {"google": "gcp.vertex_ai"}
 """What a cloud puts in front of its own models beside its name."""
 _BEDROCK_REGIONS = {"af", "ap", "apac", "au", "ca", "eu", "global", "jp", "me", "sa", "us"}
-
-
-class Refused(ValueError):
-    """What is wrong with a row or a file, and what is allowed."""
 
 
 def inspect(path: str) -> tuple[int, list[str]]:
@@ -235,32 +238,13 @@ def _user_rows(path: str) -> tuple[list[Row], list[str]]:
     return rows, problems
 
 
-def read_document(path: str) -> dict[str, Any]:
-    if not os.path.isfile(path):  # reading a device or a pipe could last for ever
-        raise Refused("it is not a file" if os.path.exists(path) else "there is no such file")
-    with open(path, "rb") as file:
-        data = file.read(_FILE_LIMIT + 1)
-    if len(data) > _FILE_LIMIT:
-        raise Refused(f"it is larger than {_FILE_LIMIT:,} bytes")
-    return parsed(data)
-
-
-def parsed(data: bytes) -> dict[str, Any]:
-    toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    document: dict[str, Any] = toml.loads(data.decode("utf-8-sig"), parse_float=Decimal)
-    return document
-
-
 def _row(entry: Any, source: CostSource) -> Row:
     if not isinstance(entry, dict):
         raise Refused(f"{quoted(entry)} is no row")
     unknown = [key for key in entry if key not in _FIELDS]
     if unknown:
         raise Refused(f"unknown key {quoted(unknown[0])}")
-    aliases = entry.get("aliases", [])
-    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
-        raise Refused(f"aliases is {quoted(aliases)}, not a list of names")
-    provider, model = named(entry, "provider"), named(entry, "model")
+    provider, model, others = named(entry, "provider"), named(entry, "model"), aliases(entry)
     url, checked = named(entry, "source", ""), day(entry.get("checked"))
     prices = tuple(
         Price(_exact(key, entry[key]), field.unit, source, url, checked)
@@ -269,21 +253,7 @@ def _row(entry: Any, source: CostSource) -> Row:
     )
     if not prices:
         raise Refused(f"{quoted(model)} has no price")
-    return Row(provider, model, tuple(aliases), prices)
-
-
-def named(entry: dict[str, Any], key: str, default: str | None = None) -> str:
-    value = entry.get(key, default)
-    if not isinstance(value, str) or not (value.strip() or default == ""):
-        raise Refused(f"{key} is missing" if value is None else f"{key} is {quoted(value)}, not a name")
-    return value.strip()
-
-
-def day(value: Any) -> str:
-    try:
-        return "" if value is None else date.fromisoformat(str(value)).isoformat()
-    except ValueError:
-        raise Refused(f"checked is {quoted(value)}, not a date such as 2026-11-24") from None
+    return Row(provider, model, others, prices)
 
 
 def _exact(key: str, value: Any) -> float:
@@ -298,11 +268,6 @@ def _exact(key: str, value: Any) -> float:
     if amount != amount.quantize(smallest):
         raise Refused(f"{key} is {quoted(value)}; it must be a multiple of {smallest:f}")
     return float(amount * scale)
-
-
-def quoted(value: Any) -> str:
-    text = str(value) if isinstance(value, Decimal) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _warning(path: str, problems: list[str]) -> str:

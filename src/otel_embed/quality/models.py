@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
-from otel_embed.pricing.prices import parsed
+from otel_embed.pricing.documents import parsed
 
 
 @lru_cache(maxsize=1000)

@@ -21,7 +21,7 @@ from otel_embed.observe import OpenCall
 from otel_embed.record import Attribution
 from otel_embed.report.totals import OVERFLOW
 
-MAX_VALUES, MAX_KEYS, _MAX_CHARACTERS, _MAX_KNOWN = 100, 20, 128, 10_000
+MAX_VALUES, MAX_KEYS, MAX_CHARACTERS, _MAX_KNOWN = 100, 20, 128, 10_000
 _OWN = context.create_key("otel-embed-attribution")
 _recorders: weakref.WeakSet[Attributions] = weakref.WeakSet()
 _used = False
@@ -54,6 +54,7 @@ class Attributions:
         """Tell this value from others however many there are: somebody gave it a budget of its own."""
         with self._lock:
             self._seen.setdefault(key, set()).add(value)
+            self._known = {}  # where it may be one of the others
 
     def of(self, around: Context) -> Attribution:
         """The attributes of a call that begins in this context."""
@@ -72,7 +73,7 @@ class Attributions:
         found = []
         with self._lock:
             for key, value in asked:
-                text = value[:_MAX_CHARACTERS]
+                text = value[:MAX_CHARACTERS]
                 if text and (key in self._seen or len(self._seen) < MAX_KEYS):
                     found.append((key, self._bounded(key, text)))
             attribution = tuple(found)

@@ -64,12 +64,18 @@ class Budget:
             if found and not self.rules:
                 atexit.register(self.finish)
             self._asked = asked
-            calendar = Calendar.named(config.budget_timezone, _logger.warning) if found else Calendar()
-            self._alerts = Alerts(Webhook(config.alert_webhook) if config.alert_webhook else None)
-            self._accounts = Accounts(found, calendar, bool(found and config.budget_redis_url))
-            self._store = _store(config.budget_redis_url, self._accounts, self._alerts) if found else None
+            self._begin(found, config)
         if self._store is not None:
             self._store.start()
+
+    def _begin(self, found: tuple[Rule, ...], config: Config) -> None:
+        earlier, told = self._accounts, self._alerts.told
+        calendar = Calendar.named(config.budget_timezone, _logger.warning) if found else Calendar()
+        self._alerts = Alerts(Webhook(config.alert_webhook) if config.alert_webhook else None)
+        self._alerts.told.update(told)
+        self._accounts = Accounts(found, calendar, bool(found and config.budget_redis_url))
+        self._accounts.go_on(earlier)
+        self._store = _store(config.budget_redis_url, self._accounts, self._alerts) if found else None
 
     def spend(self, call: EmbeddingCall | ChatCall, span: Any) -> None:
         """Count the cost of a call, on the day on which it ended; ``span`` is still open, or None."""

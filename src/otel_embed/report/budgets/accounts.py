@@ -37,6 +37,12 @@ class Account:
         self.known = self.unsent = self.warned = 0
         self._next = self._at(MARKS[0])
 
+    def go_on(self, earlier: Account) -> None:
+        """Begin with what an account of the same budget has; a mark of another amount is told of anew."""
+        self.period, self.since_ns, self.unsent = earlier.period, earlier.since_ns, self.unsent + earlier.unsent
+        if self.rule.picodollars == earlier.rule.picodollars:
+            self.warned, self._next = earlier.warned, earlier._next
+
     @property
     def spent(self) -> int:
         """What the store last said, and what it has not been told yet."""
@@ -97,6 +103,18 @@ class Accounts:
         for number, rule in enumerate(self.rules):
             if rule.each is None:
                 self._account(number, "")
+
+    def go_on(self, earlier: Accounts) -> None:
+        """Budgets are in force anew: what is spent of those that were before stays spent, whatever their amount is now.
+        What a store was told of, it tells itself."""
+        if earlier.keeps or earlier.calendar.zone != self.calendar.zone:
+            return
+        numbers = {_kind(rule): number for number, rule in enumerate(self.rules)}
+        with earlier.lock, self.lock:
+            for account in earlier._accounts.values():
+                number = numbers.get(_kind(account.rule))
+                if number is not None:
+                    self._account(number, account.value).go_on(account)
 
     def all(self) -> list[Account]:
         """Those there are, in the periods that are current; the lock must be held."""
@@ -175,3 +193,8 @@ class Accounts:
         elapsed, left = now_ns - account.since_ns, max(0, period.end_ns - now_ns)
         projected = spent + spent * left // elapsed if elapsed >= _SETTLED_NS else None
         return Standing(account.rule, account.value, period, spent, projected, account.warned)
+
+
+def _kind(rule: Rule) -> Rule:
+    """What makes a budget the one that it is, whatever may be spent of it."""
+    return rule._replace(picodollars=0, blocks=False)

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from otel_embed.config import Config
 from otel_embed.environment_variables import OTEL_EMBED_BUDGETS
-from otel_embed.pricing.prices import Refused, named, quoted, read_document
+from otel_embed.pricing.documents import Refused, named, quoted, read_document
+from otel_embed.pricing.spellings import spelled
 from otel_embed.record import Attribution
+from otel_embed.report.attribution import MAX_CHARACTERS
 from otel_embed.report.budgets.periods import PeriodKind
 from otel_embed.report.totals import PICODOLLARS
 
@@ -32,7 +34,9 @@ class Rule(NamedTuple):
     picodollars: int
     blocks: bool = False
     provider: str | None = None
+    """As the price tables spell it."""
     model: str | None = None
+    """In lower case."""
     attributes: Attribution = ()
     each: str | None = None
     """``model``, ``provider`` or an attribute, each of whose values has a budget of this size."""
@@ -45,7 +49,9 @@ class Rule(NamedTuple):
 
     def value(self, provider: str, model: str | None, attribution: Attribution) -> str | None:
         """Whose account a call is on: empty where the budget is one; None where the call is none of its."""
-        if self.provider not in (None, provider) or self.model not in (None, model):
+        if self.provider is not None and self.provider != spelled(provider):
+            return None
+        if self.model is not None and self.model != (model or "").lower():
             return None
         whose = dict(attribution)
         if any(whose.get(key) != value for key, value in self.attributes):
@@ -70,13 +76,7 @@ def rules(config: Config, warn: Callable[[str], None]) -> tuple[Rule, ...]:
 
 def _from_file(path: str, blocks: bool, warn: Callable[[str], None]) -> list[Rule]:
     found: dict[str, Rule] = {}
-    problems = []
-    try:
-        rows = read_document(path).get("budget", [])
-        if not isinstance(rows, list) or not rows:
-            raise Refused("it has no [[budget]]")
-    except (Refused, OSError, ValueError) as error:
-        rows, problems = [], [str(error)]
+    rows, problems = _rows(path)
     for number, entry in enumerate(rows[:MAX_RULES], 1):
         try:
             rule = _rule(entry, blocks)
@@ -91,6 +91,21 @@ def _from_file(path: str, blocks: bool, warn: Callable[[str], None]) -> list[Rul
     return list(found.values())
 
 
+def _rows(path: str) -> tuple[list[Any], list[str]]:
+    """The rows of a file, and what is wrong with the file itself."""
+    try:
+        document = read_document(path)
+    except (OSError, ValueError, RecursionError) as error:
+        return [], [str(error) or type(error).__name__]
+    rows = document.pop("budget", [])
+    problems = [f"unknown key {quoted(key)}" for key in document]
+    if not isinstance(rows, list) or not rows:
+        return [], [*problems, "it has no [[budget]]"]
+    if len(rows) > MAX_RULES:
+        problems.append(f"it has {len(rows)} rows, and those after row {MAX_RULES} are not in force")
+    return rows, problems
+
+
 def _rule(entry: Any, blocks: bool) -> Rule:
     if not isinstance(entry, dict):
         raise Refused(f"{quoted(entry)} is no row")
@@ -103,10 +118,11 @@ def _rule(entry: Any, blocks: bool) -> Rule:
     if not isinstance(attributes, dict) or not all(isinstance(value, str) for value in attributes.values()):
         raise Refused(f"attributes is {quoted(attributes)}, not a table of names and texts")
     provider, model, each = (named(entry, key, "") or None for key in ("provider", "model", "each"))
-    whose = tuple(attributes.items())
+    whose = tuple((key, value[:MAX_CHARACTERS]) for key, value in attributes.items())
     parts = [provider, model, *(f"{key}={value}" for key, value in whose), each and f"each {each}", period]
     name = named(entry, "name", "") or " ".join(part for part in parts if part)
-    return Rule(name, period, _picodollars(entry.get("usd")), action == "block", provider, model, whose, each)
+    usd, by = _picodollars(entry.get("usd")), provider and spelled(provider)
+    return Rule(name, period, usd, action == "block", by, model and model.lower(), whose, each)
 
 
 def _choice(entry: dict[str, Any], key: str, allowed: tuple[str, ...], default: str | None = None) -> str:
