@@ -398,7 +398,9 @@ class OpenCall:
 
     def _has_media(self) -> bool:
         """Whether something else than tokens may be billed."""
-        return bool(self.reply.media or (self.request.media and self.failure is None and not self.delegated))
+        if self.delegated or self.failure is not None or (self._lookup is not None and not self._lookup.misses):
+            return False
+        return bool(self.reply.media or self.request.media)
 
 
 def _dimensions(request: Request, reply: Reply) -> int | None:
