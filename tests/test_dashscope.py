@@ -19,29 +19,38 @@ from fakes.dashscope_server import DashScopeServer
 from fakes.faults import Fault
 from spans import calls, usage, whole
 
-MODEL, VISION = "text-embedding-v4", "tongyi-embedding-vision-plus"
+MODEL, VISION, BESIDE = "text-embedding-v4", "tongyi-embedding-vision-plus", "qwen3-vl-embedding"
 PHOTO = {"image": "https://example.com/photo.jpg"}
 ASYNCHRONOUS = getattr(multimodal_embedding, "AioMultiModalEmbedding", None)
+CLIENT, ASYNC_CLIENT = getattr(dashscope, "Client", None), getattr(dashscope, "AsyncClient", None)
+PRICES = f"""
+[[price]]
+provider = "dashscope"
+model = "{MODEL}"
+usd_per_million_tokens = 0.07
+
+[[price]]
+provider = "dashscope"
+model = "{BESIDE}"
+usd_per_million_tokens = 0.1
+usd_per_million_image_tokens = 0.2
+"""
+needs_client = pytest.mark.skipif(CLIENT is None, reason="a client came with 2.0")
 
 
 @pytest.fixture(autouse=True)
 def priced(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Our table has no prices of Model Studio."""
     prices = tmp_path / "prices.toml"
-    prices.write_text(f'[[price]]\nprovider = "dashscope"\nmodel = "{MODEL}"\nusd_per_million_tokens = 0.07\n')
+    prices.write_text(PRICES)
     telemetry.instrument(prices=str(prices))
     monkeypatch.setattr(dashscope, "api_key", "sk-secret")
     monkeypatch.setattr(dashscope, "base_http_api_url", "https://nowhere.invalid/api/v1")
 
 
-class TestText(EveryProvider):
+class EveryCall(EveryProvider):
     server_class = DashScopeServer
     model, picodollars = MODEL, 70_000
-    asynchronous = False
-    test_a_retry_is_part_of_the_call_and_its_sleep_is_backoff: ClassVar = None
-    """The client does not try again."""
-    test_a_failure_passes_through_and_its_cause_is_told: ClassVar = None
-    """It returns failures: see below."""
 
     def known(self, server: ApiServer) -> dict[str, Any]:
         return {
@@ -58,6 +67,14 @@ class TestText(EveryProvider):
             "otel_embed.cost.usd": 2.1e-07,
             "otel_embed.cost.source": "user",
         }
+
+
+class TestText(EveryCall):
+    asynchronous = False
+    test_a_retry_is_part_of_the_call_and_its_sleep_is_backoff: ClassVar = None
+    """The client does not try again."""
+    test_a_failure_passes_through_and_its_cause_is_told: ClassVar = None
+    """It returns failures: see below."""
 
     def embed(self, url: str, texts: list[str], *, retries: int = 0, timeout: float = 10) -> Any:
         dashscope.base_http_api_url = url + "/api/v1"
@@ -77,6 +94,56 @@ class TestText(EveryProvider):
         assert dashscope.TextEmbedding.call.__func__ is observed.__wrapped__
         self.embed(server.origin, ["one"])
         assert not telemetry.spans()
+
+
+@needs_client
+class TestClient(EveryCall):
+    wrapped: ClassVar = [f"dashscope.v2.resources.{name}.create" for name in (
+        "embeddings:Embeddings", "embeddings:AsyncEmbeddings",
+        "multimodal.embeddings:MultimodalEmbeddings", "multimodal.embeddings:AsyncMultimodalEmbeddings",
+    )]  # fmt: skip
+
+    def embed(self, url: str, texts: list[str], *, retries: int = 0, timeout: float = 10) -> Any:
+        with client(url, max_retries=retries, timeout=timeout) as opened:
+            return opened.embeddings.create(model=MODEL, input=texts)
+
+    async def aembed(self, url: str, texts: list[str], *, retries: int = 0, timeout: float = 10) -> Any:
+        async with client(url, ASYNC_CLIENT, max_retries=retries, timeout=timeout) as opened:
+            return await opened.embeddings.create(model=MODEL, input=texts)
+
+    def plain(self, result: Any) -> Any:
+        return result.model_dump()
+
+
+def client(url: str, kind: Any = CLIENT, **options: Any) -> Any:
+    return kind(api_key="sk-secret", base_url=url + "/api/v1", **options)
+
+
+def ask(server: DashScopeServer, model: str, elements: Any, way: str, **asked: Any) -> Any:
+    """Vectors of texts and images, by one of the ways to them."""
+    asked = {"model": model, "input": elements, **asked}
+    if way == "function":
+        return dashscope.MultiModalEmbedding.call(**asked)
+    if way == "client":
+        with client(server.origin) as opened:
+            return opened.multimodal.embeddings.create(**asked)
+    return run(aask(server, asked, way))
+
+
+async def aask(server: DashScopeServer, asked: Any, way: str) -> Any:
+    if way == "async client":
+        async with client(server.origin, ASYNC_CLIENT) as opened:
+            return await opened.multimodal.embeddings.create(**asked)
+    assert ASYNCHRONOUS is not None
+    answer = await ASYNCHRONOUS.call(**asked)
+    from dashscope.api_entities.aio_session import close_shared_aio_session
+
+    await close_shared_aio_session()
+    return answer
+
+
+WAYS = ["function", *["async function"] * (ASYNCHRONOUS is not None), *["client", "async client"] * (CLIENT is not None)]
+every_way = pytest.mark.parametrize("way", WAYS)
 
 
 @pytest.fixture
@@ -131,34 +198,96 @@ def test_without_a_price_the_cost_is_unknown(telemetry: Telemetry, server: DashS
     assert "otel_embed.cost.usd" not in span.attributes and telemetry.total("otel_embed.unpriced") == 1
 
 
+@every_way
+@pytest.mark.parametrize("model", [VISION, BESIDE])
 @pytest.mark.parametrize(
     ("elements", "kind", "tokens"),
     [([{"text": "one two"}], "text", 2), ([PHOTO], "image", None), ([{"text": "one"}, PHOTO], "mixed", 1)],
 )
-@pytest.mark.parametrize("asynchronous", [False, True] if ASYNCHRONOUS else [False])
 def test_images_are_seen_beside_texts(
-    telemetry: Telemetry, server: DashScopeServer, elements: Any, kind: str, tokens: int, asynchronous: bool
+    telemetry: Telemetry, server: DashScopeServer, elements: Any, kind: str, tokens: int, model: str, way: str
 ) -> None:
-    if asynchronous:
-        run(call_and_close(elements))
-    else:
-        dashscope.MultiModalEmbedding.call(VISION, elements)
+    ask(server, model, elements, way)
     (span,) = calls(telemetry)
     told = whole(span)
     assert (told["otel_embed.input.kind"], told["otel_embed.input.count"]) == (kind, len(elements))
     assert told.get("gen_ai.usage.input_tokens") == tokens
+    assert (told["server.address"], told["server.port"]) == server.server_address
+    if model == BESIDE:
+        assert told["otel_embed.cost.usd"] == ((tokens or 0) * 100_000 + (PHOTO in elements) * 896 * 200_000) / 1e12
 
 
-async def call_and_close(elements: Any) -> None:
-    assert ASYNCHRONOUS is not None
-    await ASYNCHRONOUS.call(VISION, elements)
-    from dashscope.api_entities.aio_session import close_shared_aio_session
-
-    await close_shared_aio_session()
-
-
-def test_contents_that_are_fused_are_one_input(telemetry: Telemetry, server: DashScopeServer) -> None:
-    dashscope.MultiModalEmbedding.call(VISION, [{"text": "one"}, PHOTO], enable_fusion=True)
+@every_way
+def test_contents_that_are_fused_are_one_input(telemetry: Telemetry, server: DashScopeServer, way: str) -> None:
+    ask(server, VISION, [{"text": "one"}, PHOTO], way, enable_fusion=True)
     (span,) = calls(telemetry)
     assert span.attributes["otel_embed.input.count"] == 1
     assert usage(span) == (1, "reported")
+
+
+@every_way
+def test_a_model_that_fuses_all_contents_has_one_input_and_one_vector(
+    telemetry: Telemetry, server: DashScopeServer, way: str
+) -> None:
+    ask(server, "multimodal-embedding-one-peace-v1", [{"text": "one"}, PHOTO], way)
+    (span,) = calls(telemetry)
+    told = span.attributes["otel_embed.input.count"], span.attributes["gen_ai.embeddings.dimension.count"]
+    assert told == (1, 8) and usage(span) == (None, None)
+    assert "otel_embed.cost.usd" not in span.attributes and telemetry.total("otel_embed.unpriced") == 1
+
+
+@needs_client
+def test_a_client_takes_one_element_alone(telemetry: Telemetry, server: DashScopeServer) -> None:
+    from dashscope.v2.resources.multimodal.embeddings import EmbeddingItem
+
+    for element in (PHOTO, EmbeddingItem(text="one")):
+        ask(server, VISION, element, "client")
+    spans = calls(telemetry)
+    assert [span.attributes["otel_embed.input.count"] for span in spans] == [1, 1]
+    assert [span.attributes["otel_embed.input.kind"] for span in spans] == ["image", "text"]
+
+
+@needs_client
+def test_what_stands_in_the_parameters_of_a_client_is_what_was_asked_for(
+    telemetry: Telemetry, server: DashScopeServer
+) -> None:
+    server.script([Fault(usage="absent", empty=True)])
+    ask(server, VISION, [{"text": "one"}, PHOTO], "client", dimension=6, parameters={"dimension": 4, "enable_fusion": True})
+    (span,) = calls(telemetry)
+    told = span.attributes["otel_embed.input.count"], span.attributes["gen_ai.embeddings.dimension.count"]
+    assert told == (1, 4)
+
+
+@needs_client
+@pytest.mark.parametrize("raises", [True, False])
+@pytest.mark.parametrize(
+    ("fault", "error", "cause"),
+    [(Fault(status), str(status), cause) for status, cause in CAUSES.items()]
+    + [(Fault(400, code="Arrearage"), "400", "quota_exhausted")],
+)
+def test_a_client_may_return_its_failures(
+    telemetry: Telemetry, server: DashScopeServer, fault: Fault, error: str, cause: str, raises: bool
+) -> None:
+    server.script([fault])
+    with client(server.origin, raise_on_error=raises, max_retries=0) as opened:
+        try:
+            answer = opened.embeddings.create(model=MODEL, input="one")
+        except dashscope.v2.errors.DashScopeError:
+            assert raises
+        else:
+            assert not raises and answer.is_error
+    (span,) = calls(telemetry)
+    assert (span.attributes["error.type"], span.attributes["otel_embed.error.cause"]) == (error, cause)
+    assert span.status.status_code.name == "ERROR" and "gen_ai.usage.input_tokens" not in span.attributes
+
+
+@needs_client
+def test_a_failure_in_a_good_answer_is_told_by_its_code(telemetry: Telemetry, server: DashScopeServer) -> None:
+    codes = {"Throttling.RateQuota": "rate_limited", "Arrearage": "quota_exhausted", "InvalidParameter": "other"}
+    server.script([Fault(code=code) for code in codes])
+    with client(server.origin, raise_on_error=False) as opened:
+        for _ in codes:
+            opened.embeddings.create(model=MODEL, input="one")
+    spans = calls(telemetry)
+    assert {span.attributes["error.type"]: span.attributes["otel_embed.error.cause"] for span in spans} == codes
+    assert "gen_ai.client.embeddings.operation.input_tokens" not in telemetry.metrics()

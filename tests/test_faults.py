@@ -135,8 +135,9 @@ ELSEWHERE: dict[str, set[str]] = {
     "has tests of its own: budgets that block, images, local models, retries of urllib3, streams that break": {
         "exchange.OpenExchange.server", "frameworks.langchain_handler._same",
         "frameworks.langchain_runs.is_content", "observe.OpenCall._ending", "observe.OpenCall.stop",
-        "pricing.bill.Pricing._as_sent", "pricing.bill.Pricing._prices_images", "pricing.bill.Pricing._unusual",
-        "pricing.bill.Pricing._with_media", "pricing.prices.Prices.find_media", "pricing.tokens._is_quick",
+        "pricing.bill.Pricing._as_sent", "pricing.bill.Pricing._is_unseen", "pricing.bill.Pricing._prices_images",
+        "pricing.bill.Pricing._unusual", "pricing.bill.Pricing._with_media", "pricing.prices.Prices.find_media",
+        "pricing.tokens._is_quick",
         "report.budget.Budget._learn", "report.budget.Budget.exceeded", "report.budgets.accounts.Account.turn",
         "report.budgets.accounts.Accounts.blocked", "report.budgets.accounts.Accounts.passed",
         "report.budgets.alerts.payload", "report.budgets.periods.Calendar.at", "report.overhead.Overhead._blow",

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 import otel_embed
 from conftest import Telemetry
 from every_provider import CAUSES
+from fakes.bedrock_server import BedrockServer
+from fakes.cohere_server import CohereServer
 from fakes.faults import Fault
+from fakes.google_server import GoogleServer
 from fakes.ollama_server import OllamaServer
 from fakes.openai_server import OpenAIServer
 from fakes.server import FakeServer
+from fakes.voyage_server import VoyageServer
 from spans import calls, stages, usage, whole
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or it fetches one when it is imported
@@ -158,11 +165,118 @@ def test_an_unknown_model_has_no_cost_and_is_counted_as_such(telemetry: Telemetr
     assert "otel_embed.cost.usd" not in span.attributes and telemetry.total("otel_embed.unpriced") == 1
 
 
-def test_what_litellm_counts_itself_is_not_reported(
+IMAGE = "data:image/png;base64," + base64.b64encode(b"\x89PNG" * 9000).decode()
+TITAN, NOVA = "bedrock/amazon.titan-embed-image-v1", "bedrock/amazon.nova-2-multimodal-embeddings-v1:0"
+VOYAGE = {"content": [{"type": "text", "text": "one two"}, {"type": "image_url", "image_url": {"url": IMAGE}}]}
+IMAGES: list[tuple[str, type[FakeServer], list[Any], str, tuple[Any, Any], tuple[Any, Any]]] = [
+    ("cohere/embed-v4.0", CohereServer, [IMAGE], "image", (None, None), (0.0007567, "table")),
+    ("cohere/embed-english-v3.0", CohereServer, [IMAGE] * 2, "image", (None, None), (0.0002, "provider")),
+    (TITAN, BedrockServer, [IMAGE] * 2, "image", (None, None), (0.00012, "table")),
+    (TITAN, BedrockServer, ["one two", IMAGE], "mixed", (2, "reported"), (0.0000616, "table")),
+    (NOVA, BedrockServer, [IMAGE], "image", (None, None), (0.00006, "table")),
+    # LiteLLM makes up tokens for it, and leaves its text out of the cost.
+    (NOVA, BedrockServer, ["one two", IMAGE], "mixed", (None, None), (None, None)),
+    ("gemini/gemini-embedding-2-preview", GoogleServer, [IMAGE], "image", (None, None), (None, None)),
+    # The pixels are lost in LiteLLM, but for a third of their price as tokens of text.
+    ("voyage/voyage-multimodal-3", VoyageServer, [VOYAGE], "mixed", (359, "reported"), (None, None)),
+]
+newest = pytest.mark.skipif(Version(version("litellm")) < Version("1.100"), reason="older ones tell less of images")
+
+
+@pytest.fixture
+def amazon(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "y"), ("REGION_NAME", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+
+
+def at(server: FakeServer) -> dict[str, Any]:
+    """Where LiteLLM is to send a call."""
+    if isinstance(server, BedrockServer):
+        return {"aws_bedrock_runtime_endpoint": server.origin, "api_key": None}
+    paths = {CohereServer: "/v2/embed", VoyageServer: "/v1"}
+    return {"api_base": server.origin + paths.get(type(server), "")}
+
+
+@pytest.fixture
+def tokenizers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some versions would download what they ship."""
+    shipped = Path(litellm.__file__).with_name("litellm_core_utils") / "tokenizers"
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(shipped))
+
+
+@newest
+@pytest.mark.parametrize(("model", "serve", "content", "kind", "tokens", "cost"), IMAGES)
+def test_an_image_is_no_text(
+    telemetry: Telemetry, api: Api, amazon: None, model: str, serve: type[FakeServer], content: list[Any], kind: str,
+    tokens: tuple[Any, Any], cost: tuple[Any, Any],
+) -> None:  # fmt: skip
+    with serve() as server:
+        api.embed(server, model=model, input=content, **at(server))
+    (span,) = calls(telemetry)
+    told = span.attributes
+    assert (told["otel_embed.input.kind"], told["otel_embed.input.count"]) == (kind, len(content))
+    assert usage(span) == tokens
+    assert told.get("otel_embed.cost.usd") == (None if cost[0] is None else pytest.approx(cost[0]))
+    assert told.get("otel_embed.cost.source") == cost[1]
+    assert telemetry.total("otel_embed.unpriced") == (cost[0] is None)
+
+
+def test_an_image_is_never_estimated(telemetry: Telemetry, api: Api, amazon: None, tokenizers: None) -> None:
+    """In any version of LiteLLM: what is not told of an image is not known."""
+    with BedrockServer() as server:
+        api.embed(server, model=TITAN, input=IMAGE, **at(server))
+    (span,) = calls(telemetry)
+    assert span.attributes["otel_embed.input.kind"] == "image" and usage(span) == (None, None)
+    assert span.attributes.get("otel_embed.cost.usd") in (None, 6e-05)
+
+
+@pytest.mark.parametrize("content", ["data: one two", ["gs one", "data:1,2"], ["files/one", "s3://one"]])
+def test_a_text_that_only_begins_like_a_file_is_a_text(
+    telemetry: Telemetry, server: OpenAIServer, content: Any
+) -> None:
+    server.script([Fault(usage="zeros")])
+    Api().embed(server, input=content)
+    (span,) = calls(telemetry)
+    assert span.attributes["otel_embed.input.kind"] == "text" and usage(span)[1] == "estimated"
+
+
+@newest
+def test_an_image_that_a_cache_knows_costs_and_saves_nothing_that_is_known(
+    telemetry: Telemetry, amazon: None, cached: None
+) -> None:
+    with BedrockServer() as server:
+        for _ in range(2):
+            Api().embed(server, model=TITAN, input=[IMAGE], **at(server))
+    first, second = calls(telemetry)
+    assert first.attributes["otel_embed.cost.usd"] == telemetry.total("otel_embed.cost") == 6e-05
+    assert second.attributes["otel_embed.cache.hits"] == 1
+    assert not {"otel_embed.cost.usd", "otel_embed.saved.tokens", "otel_embed.saved.usd"} & set(second.attributes)
+
+
+@newest
+def test_a_model_of_vertex_ai_is_known_without_a_prefix(
     telemetry: Telemetry, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokenizers = Path(litellm.__file__).with_name("litellm_core_utils") / "tokenizers"
-    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tokenizers))  # some versions would download what they ship
+    from litellm.llms.vertex_ai.vertex_embeddings.embedding_handler import VertexEmbedding
+
+    async def login(*_: Any, **__: Any) -> tuple[str, str]:
+        return "token", "project"
+
+    monkeypatch.setattr(VertexEmbedding, "_ensure_access_token", lambda *_, **__: ("token", "project"))
+    monkeypatch.setattr(VertexEmbedding, "_ensure_access_token_async", login)
+    with GoogleServer() as server:
+        where = {"vertex_project": "project", "vertex_location": "us-central1", **at(server)}
+        api.embed(server, model="text-embedding-005", **where)
+    (span,) = calls(telemetry)
+    told = span.attributes
+    assert (told["gen_ai.provider.name"], told["gen_ai.request.model"]) == ("gcp.vertex_ai", "text-embedding-005")
+    # By the character, of which there are eleven.
+    assert usage(span) == (3, "reported") and told["otel_embed.cost.usd"] == pytest.approx(11 * 0.025 / 1e6)
+
+
+def test_what_litellm_counts_itself_is_not_reported(
+    telemetry: Telemetry, api: Api, monkeypatch: pytest.MonkeyPatch, tokenizers: None
+) -> None:
     with OllamaServer() as ollama:
         monkeypatch.setenv("OLLAMA_API_BASE", ollama.origin)  # where it looks up what a model can do
         api.embed(ollama, model="ollama/nomic-embed-text", api_base=ollama.origin)

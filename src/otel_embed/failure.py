@@ -99,10 +99,20 @@ def _says_unanswered(name: str) -> bool:
     return "Connection" in name or "Timeout" in name
 
 
-def refused(status: int, code: str = "") -> Failure:
-    """The failure of an answer that a library returns: its HTTP status, and its provider's own code."""
-    cause = "quota_exhausted" if code in _QUOTA_CODES else _cause_of(status)
-    return Failure(str(status), cause)
+def refused(status: int | None, code: str = "") -> Failure:
+    """The failure of an answer that a library returns: its provider's own code, and its HTTP status where the library
+    tells it; ``answered`` adds one that it does not tell."""
+    cause = "quota_exhausted" if code in _QUOTA_CODES else _BY_CODE.get(code.partition(".")[0])
+    if status is None or status < 400:
+        return Failure(code, cause or "other")
+    return Failure(str(status), cause or _cause_of(status))
+
+
+def answered(failure: Failure, status: int | None) -> Failure:
+    """The same with the HTTP status of the last answer where only a code is known; a good one's says nothing."""
+    if status is None or status < 400 or failure.type.isdigit():
+        return failure
+    return Failure(str(status), _cause_of(status) if failure.cause == "other" else failure.cause)
 
 
 def qualified_name(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from opentelemetry import context
 from opentelemetry.context import Context
 
 from otel_embed.exchange import OpenExchange, retries
-from otel_embed.failure import failure
+from otel_embed.failure import answered, failure
 from otel_embed.guard import Guard, guarded
 from otel_embed.headers import number, read
 from otel_embed.operations import OperationReports
@@ -290,7 +290,7 @@ class OpenCall:
                 site.reading_reply.contain(wrong)
                 reply = self.reply
             if reply.failure is not None:
-                self.failure = reply.failure
+                self.failure = answered(reply.failure, self._last_end()[0])
             elif not self.delegated and (self._lookup is None or self._lookup.misses):
                 if reply.tokens is not None and self._lookup is None:
                     self.usage = _usage((reply.tokens, site.tokens_are or reply.source))
@@ -423,7 +423,9 @@ class OpenCall:
 
     def _has_media(self) -> bool:
         """Whether something else than tokens may be billed."""
-        return bool(self.reply.media or (self.request.media and self.failure is None and not self.delegated))
+        if self.delegated or self.failure is not None or (self._lookup is not None and not self._lookup.misses):
+            return False
+        return bool(self.reply.media or self.request.media)
 
 
 def _dimensions(request: Request, reply: Reply) -> int | None:

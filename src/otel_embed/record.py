@@ -104,7 +104,8 @@ class Request(NamedTuple):
 
 class Failure(NamedTuple):
     type: str
-    """The HTTP status where there is one, else the exception's qualified name (``error.type``)."""
+    """The HTTP status where there is one, else the exception's qualified name, or the provider's own code for a failure
+    that a library returns (``error.type``)."""
     cause: Cause
 
 

@@ -32,8 +32,21 @@ class DashScopeServer(ApiServer):
         images = IMAGE_TOKENS * sum("image" in element for element in contents)
         entries = [] if fault.empty else contents or texts
         embeddings = [{"embedding": vector(str(entry), size), "text_index": n} for n, entry in enumerate(entries)]
-        counts: dict[str, Any] = {"total_tokens": billed.tokens}
-        if contents:
-            details = {"text_tokens": billed.tokens, "image_tokens": images}
-            counts = {"input_tokens": billed.tokens + images, "input_tokens_details": details}
-        return {"output": {"embeddings": embeddings}, **usage(fault, "usage", **counts), "request_id": "1fff"}, billed
+        output: Any = {"embeddings": embeddings}
+        if "one-peace" in received.model:
+            output = {"embedding": vector(str(entries), size)}
+        told = usage(fault, "usage", **_counts(received.model, billed.tokens, images if contents else None))
+        return {"output": output, **told, "request_id": "1fff"}, billed
+
+
+def _counts(model: str, texts: int, images: int | None) -> dict[str, Any]:
+    """The tokens of texts, and of images where contents are asked for, in the words of each family of models."""
+    if images is None:
+        return {"total_tokens": texts}
+    if "one-peace" in model:
+        return {"total_usage": 1}
+    if model.startswith("tongyi"):
+        details = {"text_tokens": texts, "image_tokens": images}
+        return {"input_tokens": texts + images, "input_tokens_details": details}
+    beside = {"image_tokens": images, "image_count": images // IMAGE_TOKENS}
+    return {"input_tokens": texts, **beside, "total_tokens": texts + images}

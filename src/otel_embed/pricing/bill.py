@@ -13,7 +13,7 @@ from otel_embed.pricing.prices import Price, Prices
 from otel_embed.pricing.recorded import RecordedTokens
 from otel_embed.pricing.tokens import Calibration, TokenCounter
 from otel_embed.provider import Lookup
-from otel_embed.record import CacheOutcome, Cost, CostSource, Media, Reply, Request, Unit, Usage
+from otel_embed.record import CacheOutcome, Cost, CostSource, InputKind, Media, Reply, Request, Unit, Usage
 
 _CHARACTERS_PER_TOKEN = 4
 _MAX_LEARNED = 1000
@@ -59,14 +59,14 @@ class Pricing:
             cost = None if price is None else _cost(price, usage.tokens)
         else:
             cost = self._unusual(biller, usage, request, reply)
-        if cost is None and reply.cost_usd is not None:
+        if cost is None and reply.cost_usd is not None and not self._is_unseen(biller, request, reply):
             return Cost(reply.cost_usd, "provider")
         return cost
 
     def _unusual(self, biller: _Biller, usage: Usage | None, request: Request, reply: Reply) -> Cost | None:
         """What a call costs that takes more than text, or whose text nobody counted."""
-        if not reply.media and request.media != ():
-            return self._as_sent(biller, usage, request)
+        if request.media != ():
+            return self._as_sent(biller, usage, request.kind, reply.media or request.media)
         if reply.media or usage is None:
             return self._with_media(biller, usage, reply.media)
         if self._prices_images(biller):
@@ -78,6 +78,10 @@ class Pricing:
         """True where an image costs something else than its tokens would as text."""
         return any(self._prices.find_media(unit, *biller) for unit in _IMAGES)
 
+    def _is_unseen(self, biller: _Biller, request: Request, reply: Reply) -> bool:
+        """True where a library tells a cost and cannot have known of images, which cost something else than text."""
+        return request.media is None and not reply.media and self._prices_images(biller)
+
     def _text_price(self, biller: _Biller) -> Price | None:
         price = self._prices.find(*biller)
         if price is None or price.unit != "tokens":
@@ -87,11 +91,15 @@ class Pricing:
             self._billers[biller[2]] = biller[:2]
         return price
 
-    def _as_sent(self, biller: _Biller, usage: Usage | None, request: Request) -> Cost | None:
-        """What is known to have been sent; of an image alone, tokens that a provider counts are not billed as text."""
-        if request.media is None or (usage is None and request.kind == "mixed"):
+    def _as_sent(
+        self, biller: _Biller, usage: Usage | None, kind: InputKind | None, media: Media | None
+    ) -> Cost | None:
+        """What is known to have been sent; tokens that a provider counts of images alone, which it bills by the image,
+        are not billed as text."""
+        units = dict(media or ())
+        if media is None or (usage is None and kind == "mixed" and "characters" not in units):
             return None
-        return self._with_media(biller, None if request.kind == "image" else usage, request.media)
+        return self._with_media(biller, None if kind == "image" and "images" in units else usage, media)
 
     def _with_media(self, biller: _Biller, usage: Usage | None, media: Media) -> Cost | None:
         """The sum over text tokens and what else is billed; text is billed by the character or by the token."""

@@ -11,7 +11,8 @@ from typing import Any
 
 from otel_embed.endpoints import provider_of
 from otel_embed.provider import Arguments, Call, Lookup, Provider, Timed
-from otel_embed.reading import amount, count, dimensions, first, inputs, listed, server, text, told
+from otel_embed.providers import litellm_media
+from otel_embed.reading import amount, count, dimensions, first, listed, server, text, told
 from otel_embed.record import Reply, Request
 
 _NAMES = {
@@ -32,7 +33,12 @@ _OWN = frozenset({"hosted_vllm", "infinity", "llamafile", "lm_studio", "ollama",
 """Servers of one's own, which nobody bills."""
 _COUNTED = frozenset({"gemini", "huggingface", "ollama"})
 """Providers whose tokens LiteLLM counts itself where their answers do not tell them, and does not say so."""
-_LISTS = {"cohere": "cohere_embedding_models", "bedrock": "bedrock_embedding_models"}
+_LISTS = {
+    "cohere": "cohere_embedding_models",
+    "vertex_ai": "vertex_embedding_models",
+    "bedrock": "bedrock_embedding_models",
+}
+"""Its lists of models by which it knows a provider that is not told, in the order in which it looks."""
 _STORE = "litellm"
 
 
@@ -46,7 +52,8 @@ def _request(call: Arguments) -> Request:
     model = text(call.get("model", 0))
     name, rest = _upstream(asked, model)
     place = server(asked.get("api_base")) or server(asked.get("base_url"))
-    how_many, kind = inputs(content)
+    how_many, kind = litellm_media.inputs_of(content, name, asked.get("input_type"))
+    pictured = kind in ("image", "mixed")
     known = provider_of(place.address) if place and name == "openai" else None
     return Request(
         rest,
@@ -56,8 +63,9 @@ def _request(call: Arguments) -> Request:
         text(call.get("encoding_format", 3)),
         place,
         known or _NAMES.get(name, name),
-        content,
+        None if pictured else content,
         metered=name not in _OWN,
+        media=None if pictured else (),
     )
 
 
@@ -80,9 +88,13 @@ def _listed(library: Any, name: str) -> Any:
 def _reply(response: Any) -> Reply:
     hidden = told(response, "_hidden_params")
     name = text(told(hidden, "custom_llm_provider"))
-    return listed(response)._replace(
+    reply = listed(response)
+    billed = litellm_media.billed(reply.model, reply.tokens, told(told(response, "usage"), "prompt_tokens_details"))
+    return reply._replace(
         dimensions=dimensions(told(first(told(response, "data")), "embedding")),
-        cost_usd=amount(told(hidden, "response_cost")),
+        tokens=billed.tokens,
+        media=billed.media,
+        cost_usd=amount(told(hidden, "response_cost")) if billed.whole else None,
         source="counted" if name in _COUNTED else "reported",
     )
 
@@ -96,7 +108,7 @@ def _looked_up(call: Arguments, result: Any, _: Any) -> Lookup | None:
     if getattr(sys.modules.get("litellm"), "cache", None) is None or not isinstance(texts, list):
         return None
     found = result if isinstance(result, list) else [result] * len(texts)
-    sizes = [len(each) if isinstance(each, (str, list)) else 0 for each in texts]
+    sizes = [litellm_media.length(each) for each in texts]
     hits = [size for size, each in zip(sizes, found) if each is not None]
     misses = len(texts) - len(hits)
     return Lookup(_STORE, len(hits), misses, sum(hits), sum(sizes) - sum(hits))

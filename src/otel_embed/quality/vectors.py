@@ -108,6 +108,8 @@ def _not_finite(numbers: list[float]) -> Wrong | None:
 
 
 def _is_array(value: Any) -> bool:
+    if isinstance(value, dict):  # whose attributes are its items in some libraries, and a KeyError where it has none
+        return False
     return isinstance(getattr(value, "shape", None), tuple) and hasattr(value, "sum")
 
 
