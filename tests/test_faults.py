@@ -74,7 +74,7 @@ TRUSTED_TO_GIVE_BACK = {
 }  # fmt: skip
 """LangChain tells them of a run's end, and they give the context back that the run began in."""
 TRUSTED_TO_RETURN = {
-    "threads.carry", "observe.CallSite.open", "observe.OpenCall.__init__", "stages.LookupSite.open",
+    "threads.carry", "threads.into_thread", "observe.CallSite.open", "observe.OpenCall.__init__", "stages.LookupSite.open",
     "operations.OperationSite.open", "operations.OpenOperation.__init__", "answers.AnswerCacheSite.open",
     "answers.OpenLookup.__init__", "runs.OpenRun.__init__",
 }  # fmt: skip
@@ -86,7 +86,7 @@ OUTSIDE = {
 }  # fmt: skip
 """What these raise, Python or the SDK prints: they run when an object goes, in a thread of ours, in a collection."""
 ALSO_OUTSIDE = {
-    "transports.urllib3._FileEnd._unraised", "transports.urllib3._FileEnd.break_off", "pricing.__init__.import_aside",
+    "exchange.OpenExchange.drop", "transports.urllib3._FileEnd._unraised", "transports.urllib3._FileEnd.break_off", "pricing.__init__.import_aside",
     "pricing.prices._from_genai_prices", "pricing.prices.genai_name", "observe.OpenCall._leave.<lambda>",
 }  # fmt: skip
 """What these call."""

@@ -15,24 +15,26 @@ from opentelemetry import context
 from opentelemetry.context import Context
 
 from otel_embed.guard import Guard
-from otel_embed.observe import OPEN_CALL, OpenCall, open_call
+from otel_embed.observe import OPEN_CALL, open_call
 from otel_embed.provider import Provider, Submit
 
 _CARRYING = Guard("carry the context of a call into a thread")
+_POOLS = ("concurrent.futures.thread", "multiprocessing.pool")
+"""Whose threads wait for work, which brings its context along."""
 
 
 class _Carried:
-    """A function that runs in the context it was submitted in."""
+    """A function that runs in a context of an embedding call's."""
 
-    __slots__ = ("_context", "_function")
+    __slots__ = ("_around", "_function")
 
-    def __init__(self, function: Callable[..., Any], around: Context) -> None:
-        self._function, self._context = function, around
+    def __init__(self, function: Callable[..., Any], around: Callable[[], Context]) -> None:
+        self._function, self._around = function, around
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         token = None
         with _CARRYING:
-            token = context.attach(self._context)
+            token = context.attach(self._around())
         try:
             return self._function(*args, **kwargs)
         finally:
@@ -41,29 +43,18 @@ class _Carried:
                     context.detach(token)
 
 
-class _InCall(_Carried):
-    """A function that runs in an embedding call, and else in the context that it is called in."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, function: Callable[..., Any], call: OpenCall) -> None:
-        self._function, self._call = function, call
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with _CARRYING:
-            self._context = context.set_value(OPEN_CALL, self._call)
-        return super().__call__(*args, **kwargs)
-
-
 def carry(function: Callable[..., Any]) -> Callable[..., Any] | None:
     """The function with the context of the open call; None where none is open here."""
-    return None if open_call() is None else _Carried(function, context.get_current())
+    if open_call() is None:
+        return None
+    around = context.get_current()
+    return _Carried(function, lambda: around)
 
 
 def into_thread(target: Callable[..., Any] | None) -> Callable[..., Any] | None:
-    """The function with the open call; None where none is open here."""
-    call = None if target is None else open_call()
-    return None if call is None or target is None else _InCall(target, call)
+    """The function with the open call and nothing else of its context; None where none is open here."""
+    call = None if target is None or getattr(target, "__module__", None) in _POOLS else open_call()
+    return None if call is None or target is None else _Carried(target, lambda: context.set_value(OPEN_CALL, call))
 
 
 POOLS = Provider(
