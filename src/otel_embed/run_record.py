@@ -23,6 +23,8 @@ class ChatUsage(NamedTuple):
     cache_written_tokens: int | None = None
     """Input tokens that the provider put into its own cache."""
     reasoning_tokens: int | None = None
+    kept_for_an_hour_tokens: int | None = None
+    """Those of ``cache_written_tokens`` that stay there for an hour, which costs more than the usual five minutes."""
 
     @property
     def total(self) -> int:
