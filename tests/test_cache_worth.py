@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from langchain_openai import OpenAIEmbeddings
 import otel_embed
 from conftest import Telemetry
 from documents import ROOT, blocks
+from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 from otel_embed.cli import report_html, report_text
 from otel_embed.cli.document import load, merge
@@ -32,12 +34,14 @@ TEXTS = ["one", "a text of seven words, all told", "internationalization", "a b 
 """Their tokens are no function of their length."""
 
 
-def cached(server: OpenAIServer, model: str, store: Any = None) -> CacheBackedEmbeddings:
+def cached(server: OpenAIServer, model: str, store: Any = None, **options: Any) -> CacheBackedEmbeddings:
     embedder = OpenAIEmbeddings(
         model=model, base_url=server.url, api_key="x", dimensions=4, check_embedding_ctx_length=False
     )
     store = InMemoryByteStore() if store is None else store
-    return CacheBackedEmbeddings.from_bytes_store(embedder, store, namespace=model, key_encoder="sha256")
+    return CacheBackedEmbeddings.from_bytes_store(
+        embedder, store, namespace=model, key_encoder="sha256", **options
+    )
 
 
 def test_a_hit_saves_what_the_input_was_billed(telemetry: Telemetry, server: OpenAIServer) -> None:
@@ -108,6 +112,49 @@ def test_what_another_process_cached_is_estimated_at_the_rate_of_what_is_billed_
     embedder.embed_documents(["four words in all"])
     saved = otel_embed.summary().saved_tokens
     assert saved == pytest.approx(billed_for("four words in all"), abs=1)
+
+
+def test_attempts_that_fail_save_nothing(telemetry: Telemetry, server: OpenAIServer) -> None:
+    embedder = cached(server, SMALL)
+    embedder.embed_documents(TEXTS)
+    billed = server.billed.tokens
+    server.script([Fault(400)] * 3)
+    with otel_embed.track() as usage:
+        for _ in range(3):
+            with pytest.raises(openai.BadRequestError):
+                embedder.embed_documents([*TEXTS, "a new one"])
+        embedder.embed_documents([*TEXTS, "a new one"])
+    summary = otel_embed.summary()
+    assert summary.saved_tokens == usage.saved_tokens == billed
+    assert round(summary.saved_usd * 1e12) == billed * PICODOLLARS[SMALL]
+    assert (summary.cache_hits, summary.cache_misses) == (4 * len(TEXTS), len(TEXTS) + 4)
+    failed = [span for span in telemetry.spans() if "otel_embed.cache.hits" in span.attributes and not span.status.is_ok]
+    assert len(failed) == 3 and not any("otel_embed.saved.tokens" in span.attributes for span in failed)
+
+
+class FullStore(InMemoryByteStore):
+    """It fails at its second write."""
+
+    writes = 0
+
+    def mset(self, pairs: Any) -> None:
+        self.writes += 1
+        if self.writes == 2:
+            raise OSError("disk full")
+        super().mset(pairs)
+
+
+def test_what_texts_were_billed_is_not_learned_from_a_call_that_fails(
+    telemetry: Telemetry, server: OpenAIServer
+) -> None:
+    texts = [f"number {number} of some texts that are alike" for number in range(10, 40)]
+    embedder = cached(server, SMALL, FullStore(), batch_size=10)
+    with pytest.raises(OSError, match="full"):
+        embedder.embed_documents(texts)
+    embedder.embed_documents(texts[10:])
+    embedder.embed_documents(texts[10:])
+    summary = otel_embed.summary()
+    assert summary.saved_tokens == sum(billed_for(text) for text in texts[10:])
 
 
 class Slow(Embeddings):

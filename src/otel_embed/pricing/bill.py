@@ -108,7 +108,13 @@ class Pricing:
         return Cost(sum(cost.usd for cost in costs), costs[0].source)
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
-        """What the hits of a cache would have cost: at the rate of tokens that this model's misses were billed."""
+        """What the hits of a cache would have cost: at the rate of tokens that this model's misses were billed.
+
+        Of a call that fails nothing is saved, for whoever tries again asks the cache again; and which of its misses
+        were billed is not known.
+        """
+        if call.failure is not None:
+            return CacheOutcome(lookup.store, lookup.hits, lookup.misses)
         model = call.request.model
         if call.tokens_below and lookup.miss_characters:
             self._calibration.learn(model or "", call.tokens_below, lookup.miss_characters)

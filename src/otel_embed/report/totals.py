@@ -248,7 +248,7 @@ def _add_cache(series: Series, call: EmbeddingCall) -> None:
         totals.saved_tokens += call.cache.saved.tokens
     if call.cache.saved_cost is not None:
         totals.saved_picodollars += round(call.cache.saved_cost.usd * PICODOLLARS)
-    elif call.cache.hits:
+    elif call.cache.hits and call.failure is None:
         totals.unpriced += 1
     _add_paid(totals, call, call.cache)
     _add_times(totals, call, call.cache)
