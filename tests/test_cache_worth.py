@@ -39,9 +39,7 @@ def cached(server: OpenAIServer, model: str, store: Any = None, **options: Any) 
         model=model, base_url=server.url, api_key="x", dimensions=4, check_embedding_ctx_length=False
     )
     store = InMemoryByteStore() if store is None else store
-    return CacheBackedEmbeddings.from_bytes_store(
-        embedder, store, namespace=model, key_encoder="sha256", **options
-    )
+    return CacheBackedEmbeddings.from_bytes_store(embedder, store, namespace=model, key_encoder="sha256", **options)
 
 
 def test_a_hit_saves_what_the_input_was_billed(telemetry: Telemetry, server: OpenAIServer) -> None:
@@ -128,7 +126,9 @@ def test_attempts_that_fail_save_nothing(telemetry: Telemetry, server: OpenAISer
     assert summary.saved_tokens == usage.saved_tokens == billed
     assert round(summary.saved_usd * 1e12) == billed * PICODOLLARS[SMALL]
     assert (summary.cache_hits, summary.cache_misses) == (4 * len(TEXTS), len(TEXTS) + 4)
-    failed = [span for span in telemetry.spans() if "otel_embed.cache.hits" in span.attributes and not span.status.is_ok]
+    failed = [
+        span for span in telemetry.spans() if "otel_embed.cache.hits" in span.attributes and not span.status.is_ok
+    ]
     assert len(failed) == 3 and not any("otel_embed.saved.tokens" in span.attributes for span in failed)
 
 
