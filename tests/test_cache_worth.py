@@ -58,7 +58,7 @@ def test_a_hit_saves_what_the_input_was_billed(telemetry: Telemetry, server: Ope
     summary = otel_embed.summary()
     assert summary.saved_tokens == sum(expected.values())
     for model, money in summary.cached_models.items():
-        assert round(money.saved_usd * 1e12) == expected[model] * PICODOLLARS[model]
+        assert money.saved_usd is not None and round(money.saved_usd * 1e12) == expected[model] * PICODOLLARS[model]
         paid = server.billed.by_model[model].tokens * PICODOLLARS[model]
         assert money.paid_usd == paid / 1e12 and money.without_usd is not None
         assert round(money.without_usd * 1e12) == paid + expected[model] * PICODOLLARS[model]
@@ -220,6 +220,7 @@ class TestTime:
 
     def test_what_is_not_known_is_not_nothing(self) -> None:
         assert Money(None, 1.0).without_usd is None and Money(None, 1.0).saved_ratio is None
+        assert Money(1.0, None).without_usd is None and Money(1.0, None).saved_ratio is None
         assert Money(0.0, 0.0).saved_ratio is None and Money(0.0, 2.0).saved_ratio == 1
 
 
@@ -246,6 +247,39 @@ def test_every_report_says_it(telemetry: Telemetry, server: OpenAIServer, tmp_pa
     report_text.write(summary, shown)
     for text in (shown.getvalue(), report_html.page(summary)):
         assert "With and without cache" in text and "75.0 %" in text and SMALL in text
+
+
+def test_without_a_price_nothing_is_known_to_be_saved(
+    telemetry: Telemetry, server: OpenAIServer, tmp_path: Path
+) -> None:
+    store = InMemoryByteStore()
+    cached(server, "acme-embed-9", store).embed_documents(TEXTS)
+    path = tmp_path / "misses.json"
+    path.write_text(json.dumps(otel_embed.summary().document))
+    Telemetry().instrument()  # as a new process: it has seen nothing
+    with otel_embed.attribute(tenant="acme"):
+        cached(server, "acme-embed-9", store).embed_documents(TEXTS)
+    summary = otel_embed.summary()
+    unknown = Money(0.0, None)
+    assert summary.cached_models["acme-embed-9"] == summary.caches["InMemoryByteStore"].money == unknown
+    assert summary.cache_money == unknown and summary.attributed["tenant"]["acme"].saved_usd is None
+    assert summary.saved_tokens > 0 and summary.saved_usd == 0
+    hits = tmp_path / "hits.json"
+    hits.write_text(json.dumps(summary.document))
+    for files in ([hits], [hits, path], [path, hits]):
+        merged = merge([load(file) for file in files])
+        document = to_dict(merged)
+        rows = [*document["caches"], *document["cached_models"], *document["attribution"], document["totals"]["cache"],
+                document["totals"]["with_and_without_cache"]]  # fmt: skip
+        assert [row["saved_usd"] for row in rows] == [None] * 5
+        assert [row["without_cache_usd"] for row in rows if "without_cache_usd" in row] == [None] * 3
+        hits_again = tmp_path / "again.json"
+        hits_again.write_text(json.dumps(document))
+        assert to_dict(merge([load(hits_again)])) == document
+        shown = StringIO()
+        report_text.write(merged, shown)
+        for text in (shown.getvalue(), report_html.page(merged)):
+            assert "price unknown" in text and "acme-embed-9" in text and "With and without cache" in text
 
 
 def test_the_example_in_the_docs(

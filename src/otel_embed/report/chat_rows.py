@@ -8,7 +8,7 @@ from typing import Any
 
 from otel_embed.report.chat_totals import ChatSeries, ChatTotals, ComponentSeries
 from otel_embed.report.sketch import Sketch
-from otel_embed.report.totals import PICODOLLARS
+from otel_embed.report.totals import PICODOLLARS, known_usd
 
 
 def rows(totals: ChatTotals) -> dict[str, list[dict[str, Any]]]:
@@ -54,9 +54,7 @@ def _caches(model: str | None, group: list[ChatSeries]) -> Iterable[dict[str, An
                 "hits": cache.hits,
                 "misses": cache.misses,
                 "saved_tokens": cache.saved_input + cache.saved_output,
-                "saved_usd": cache.saved_picodollars / PICODOLLARS
-                if cache.saved_picodollars or not cache.unpriced
-                else None,
+                "saved_usd": known_usd(cache.saved_picodollars, cache.unpriced),
             }
 
 
