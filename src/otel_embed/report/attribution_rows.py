@@ -54,7 +54,7 @@ class Attributed:
             self.unpriced_savings += cache.unpriced
         if each.leaves:
             self.calls += each.leaves
-            self.failed += sum(each.errors.values())
+            self.failed += sum(each.leaf_errors.values())
             self.inputs += each.embedded
             self.tokens += sum(each.tokens.values())
             self.picodollars += each.picodollars

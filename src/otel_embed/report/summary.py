@@ -82,7 +82,7 @@ def summarize(recorder: CallRecorder) -> Summary:
     answers = [cache for each in chats for cache in each.caches.values()]
     return Summary(
         calls=sum(each.leaves for each in leaves),
-        failed_calls=sum(sum(each.errors.values()) for each in leaves),
+        failed_calls=sum(sum(each.leaf_errors.values()) for each in leaves),
         inputs=sum(each.embedded for each in leaves),
         tokens=sum(sum(each.tokens.values()) for each in leaves),
         cost_usd=sum(each.picodollars for each in leaves) / PICODOLLARS,
@@ -163,7 +163,7 @@ def _provider(provider: str, model: str | None, group: list[Series]) -> dict[str
         "model": model,
         "local": any(each.devices for each in group),
         "calls": sum(each.leaves for each in group),
-        "errors": _added(each.errors for each in group),
+        "errors": _added(each.leaf_errors for each in group),
         "inputs": sum(each.embedded for each in group),
         "tokens": {"reported": 0, "counted": 0, "estimated": 0} | _added(each.tokens for each in group),
         "cost_usd": known_usd(sum(each.picodollars for each in group), unpriced),

@@ -98,6 +98,7 @@ class Series:
         "inputs",
         "key",
         "latency",
+        "leaf_errors",
         "leaves",
         "local",
         "outcomes",
@@ -118,6 +119,7 @@ class Series:
         self.tokens: Counter[str] = Counter()
         self.stage_ns: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
+        self.leaf_errors: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.caches: dict[str, CacheTotals] = {}
@@ -191,6 +193,8 @@ class Totals:
         if call.is_leaf:
             series.leaves += how_many
             series.embedded += embedded
+            if call.failure is not None:
+                series.leaf_errors[call.failure.cause] += how_many
             _add_bill(series, alike)
             if call.work is not None:
                 _add_work(series, call.work, how_many)
