@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
+import json
 import pickle
 import sys
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from langchain_openai import OpenAI as Completions
 from opentelemetry import context
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan
@@ -35,8 +37,9 @@ import otel_embed
 from conftest import Telemetry
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
+from fakes.server import FakeServer, Received
 from otel_embed import guard, runs
-from otel_embed.demo.server import Latency
+from otel_embed.demo.server import Answer, Latency
 from otel_embed.instrumentor import EmbeddingInstrumentor
 
 QUESTION = "The sky is blue because air scatters light. Grass is green.\nWhy is the sky blue?"
@@ -551,6 +554,44 @@ def test_a_completion_model_is_a_call_too(telemetry: Telemetry) -> None:
     assert spans[0].attributes["gen_ai.operation.name"] == "text_completion"
     assert spans[0].attributes["otel_embed.cost.usd"] == pytest.approx((100 * 1.5 + 10 * 2) / 1e6)
     assert telemetry.total("gen_ai.client.token.usage", gen_ai__token__type="input") == 600
+
+
+class CompletionServer(FakeServer):
+    """OpenAI's old completions: one request for many prompts, 100 tokens each, and 50 of answer."""
+
+    def respond(self, received: Received, raw: bytes, fault: Fault) -> Answer:
+        asked = received.body
+        prompts = len(asked["prompt"])
+        of_each = {"text": "x", "logprobs": None, "finish_reason": "stop"}
+        used = {"prompt_tokens": 100 * prompts, "completion_tokens": 50 * prompts, "total_tokens": 150 * prompts}
+        answer = {
+            "id": "c", "object": "text_completion", "created": 1, "model": asked["model"],
+            "choices": [{"index": number, **of_each} for number in range(prompts)],
+            "usage": used if fault.usage is None else {},
+        }  # fmt: skip
+        return Answer(200, {"content-type": "application/json"}, json.dumps(answer).encode())
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_request_with_many_prompts_is_priced_whole_with_the_first(asynchronous: bool, telemetry: Telemetry) -> None:
+    with CompletionServer() as server, otel_embed.track() as usage:
+        settings: Any = {"model": "gpt-3.5-turbo-instruct", "base_url": f"{server.origin}/v1", "api_key": "x"}
+        model = Completions(**settings)
+        if asynchronous:
+            asyncio.run(model.abatch(["a", "b", "c", "d"]))
+        else:
+            model.batch(["a", "b", "c", "d"])
+        assert len(server.requests) == 1
+        summary = otel_embed.summary()
+        assert (summary.chat_calls, summary.input_tokens, summary.output_tokens) == (4, 400, 200)
+        assert summary.chat_cost_usd == usage.cost_usd == pytest.approx((400 * 1.5 + 200 * 2) / 1e6)
+        assert summary.unpriced_chat_calls == usage.unpriced_calls == telemetry.total("otel_embed.unpriced") == 0
+        server.script([Fault(usage="absent")] * 2)
+        model.invoke("a")
+        model.batch(["a", "b"])
+        assert otel_embed.summary().unpriced_chat_calls == usage.unpriced_calls == 3
+    told = [span for span in telemetry.spans() if "gen_ai.usage.input_tokens" in span.attributes]
+    assert len(told) == 1 and len(telemetry.spans()) == 7
 
 
 class Ear(BaseCallbackHandler):

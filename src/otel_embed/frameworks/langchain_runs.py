@@ -132,6 +132,7 @@ def reply(result: Any) -> ChatReply:
         model,
         text(about.get("id")) or _given_id(message),
         reported,
+        message is None and said.get("token_usage") == {},
         tuple(filter(None, (_finish(each) for each in answers))),
         _mapping(getattr(message, "usage_metadata", None)).get("total_cost") == 0,
         answer,
