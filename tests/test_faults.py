@@ -133,7 +133,7 @@ ELSEWHERE: dict[str, set[str]] = {
         "transports.httpx._Send.__init__", "transports.httpx._provider", "transports.urllib3._Sleep.__init__",
     },
     "has tests of its own: budgets that block, images, local models, retries of urllib3, streams that break": {
-        "exchange.OpenExchange.server", "frameworks.langchain_handler._same",
+        "exchange.OpenExchange.server", "identity._forget", "frameworks.langchain_handler._same",
         "frameworks.langchain_runs.is_content", "observe.OpenCall._ending", "observe.OpenCall.stop",
         "pricing.bill.Pricing._as_sent", "pricing.bill.Pricing._prices_images", "pricing.bill.Pricing._unusual",
         "pricing.bill.Pricing._with_media", "pricing.prices.Prices.find_media", "pricing.tokens._is_quick",

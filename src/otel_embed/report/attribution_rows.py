@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from otel_embed.report.cache_worth import known_usd
 from otel_embed.report.chat_totals import ChatSeries
-from otel_embed.report.totals import Series, known_usd
+from otel_embed.report.totals import Series
 
 NOBODY = "_none"
 """The value of calls that had none, so that the values of an attribute add up to all."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from otel_embed.report.chat_totals import AnswerCacheTotals, ChatSeries
-from otel_embed.report.totals import CacheTotals, Series, known_usd
+from otel_embed.report.totals import PICODOLLARS, CacheTotals, Series
 
 
 class Money(NamedTuple):
@@ -119,3 +119,8 @@ def saved_usd(caches: Iterable[CacheTotals | AnswerCacheTotals]) -> float | None
     """By their hits whose price is known; None where there are hits, and no price of any."""
     caches = list(caches)
     return known_usd(sum(each.saved_picodollars for each in caches), sum(each.unpriced for each in caches))
+
+
+def known_usd(picodollars: int, unpriced: int) -> float | None:
+    """Dollars over what has a price; None where nothing has, though there is something."""
+    return picodollars / PICODOLLARS if picodollars or not unpriced else None

@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from otel_embed.report.cache_worth import known_usd
 from otel_embed.report.chat_totals import ChatSeries, ChatTotals, ComponentSeries
 from otel_embed.report.sketch import Sketch
-from otel_embed.report.totals import PICODOLLARS, known_usd
+from otel_embed.report.totals import PICODOLLARS
 
 
 def rows(totals: ChatTotals) -> dict[str, list[dict[str, Any]]]:

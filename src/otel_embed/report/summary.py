@@ -17,10 +17,10 @@ from otel_embed.gauges import stores
 from otel_embed.record import EmbeddingCall
 from otel_embed.report import attribution_rows, budget_rows, chat_rows
 from otel_embed.report.attribution_rows import Attributed, attributed
-from otel_embed.report.cache_worth import CacheWorth, Money, by_model, by_store
+from otel_embed.report.cache_worth import CacheWorth, Money, by_model, by_store, known_usd
 from otel_embed.report.recorder import CallRecorder
 from otel_embed.report.sketch import Sketch
-from otel_embed.report.totals import PICODOLLARS, Series, known_usd
+from otel_embed.report.totals import PICODOLLARS, Series
 
 SCHEMA = 1
 _loaded_at = time.time()

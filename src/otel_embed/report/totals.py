@@ -211,11 +211,6 @@ class Totals:
         return self._series.setdefault(identity, Series(key, call.local))
 
 
-def known_usd(picodollars: int, unpriced: int) -> float | None:
-    """Dollars over what has a price; None where nothing has, though there is something."""
-    return picodollars / PICODOLLARS if picodollars or not unpriced else None
-
-
 def outcome(call: EmbeddingCall) -> str:
     """What a cache made of a call: ``hit``, ``partial``, ``miss``, or ``none`` where no cache was asked."""
     if call.cache is None:
