@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "src/otel_embed"
-CORE = tuple(f"otel_embed.{name}" for name in ("provider", "record", "run_record", "endpoints", "failure", "reading"))
+CORE = tuple(f"otel_embed.{name}" for name in ("provider", "record", "run_record", "endpoints", "failure", "identity", "reading"))
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "record.py": (),
     "run_record.py": ("otel_embed.record",),
     "guard.py": (),
     "failure.py": ("otel_embed.record",),
+    "identity.py": (),
     "reading.py": ("otel_embed.record",),
     "timeline.py": ("otel_embed.record",),
     "provider.py": ("otel_embed.record", "otel_embed.run_record", "opentelemetry.context"),

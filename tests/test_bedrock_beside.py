@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiobotocore.client
 import botocore.client
 import pytest
-from langchain_aws import BedrockEmbeddings
+from langchain_aws import BedrockEmbeddings, ChatBedrockConverse
 from opentelemetry.instrumentation.botocore import AiobotocoreInstrumentor, BotocoreInstrumentor
 from opentelemetry.instrumentation.genai.bedrock import BedrockInstrumentor
 
@@ -19,7 +21,9 @@ from breaking import Place, functions
 from conftest import Telemetry
 from fakes.bedrock_server import BedrockServer
 from fakes.faults import Fault
+from fakes.server import Received
 from otel_embed import exchange, failure, guard, observe
+from otel_embed.demo.server import Answer
 from otel_embed.pricing import bill
 from otel_embed.providers import bedrock, bedrock_bodies
 from otel_embed.transports import aiohttp, urllib3
@@ -53,6 +57,55 @@ def test_below_langchain_each_call_is_counted_once(telemetry: Telemetry, server:
     assert not any("gen_ai.usage.input_tokens" in span.attributes for span in above.values())
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens == 408
     assert telemetry.total("otel_embed.cost") == pytest.approx(204 * 0.02e-6 + 204 * 0.1e-6)
+
+
+class Conversation(BedrockServer):
+    """A chat model that put 1,000 of its 1,010 tokens of input into its cache, which it tells as ``details`` say."""
+
+    details: Any = None
+
+    def respond(self, received: Received, raw: bytes, fault: Fault) -> Answer:
+        usage = {"inputTokens": 10, "outputTokens": 5, "totalTokens": 1015, "cacheWriteInputTokens": 1000}
+        if self.details is not None:
+            usage["cacheDetails"] = self.details
+        said = {"message": {"role": "assistant", "content": [{"text": "hi"}]}}
+        body = {"output": said, "stopReason": "end_turn", "usage": usage, "metrics": {"latencyMs": 1}}
+        return Answer(200, {"content-type": "application/json"}, json.dumps(body).encode())
+
+
+CLAUDE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+CLAUDES_PRICE = f"""
+[[chat]]
+provider = "aws.bedrock"
+model = "{CLAUDE}"
+input = 3
+cache_write = 3.75
+output = 15
+"""
+
+
+@pytest.mark.parametrize(
+    ("details", "cost"),
+    [
+        (None, (10 * 3 + 1000 * 3.75 + 5 * 15) / 1e6),
+        ([{"ttl": "5m", "inputTokens": 1000}], (10 * 3 + 1000 * 3.75 + 5 * 15) / 1e6),
+        ([{"ttl": "5m", "inputTokens": 400}, {"ttl": "1h", "inputTokens": 600}], None),
+    ],
+)
+def test_what_a_chat_model_puts_into_its_own_cache_has_that_price(
+    telemetry: Telemetry, tmp_path: Path, details: Any, cost: float | None
+) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text(CLAUDES_PRICE)
+    telemetry.instrument(prices=str(prices))
+    with Conversation() as server:
+        server.details = details
+        model: Any = ChatBedrockConverse
+        model(model=CLAUDE, client=connect(server), region_name="us-east-1").invoke("x")
+    (span,) = telemetry.spans(f"chat {CLAUDE}")
+    assert span.attributes["gen_ai.usage.input_tokens"] == 1010
+    assert span.attributes["gen_ai.usage.cache_creation.input_tokens"] == 1000
+    assert span.attributes.get("otel_embed.cost.usd") == (cost and pytest.approx(cost))
 
 
 # ---- other instrumentations

@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from langchain_openai import OpenAIEmbeddings
 import otel_embed
 from conftest import Telemetry
 from documents import ROOT, blocks
+from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 from otel_embed.cli import report_html, report_text
 from otel_embed.cli.document import load, merge
@@ -32,12 +34,12 @@ TEXTS = ["one", "a text of seven words, all told", "internationalization", "a b 
 """Their tokens are no function of their length."""
 
 
-def cached(server: OpenAIServer, model: str, store: Any = None) -> CacheBackedEmbeddings:
+def cached(server: OpenAIServer, model: str, store: Any = None, **options: Any) -> CacheBackedEmbeddings:
     embedder = OpenAIEmbeddings(
         model=model, base_url=server.url, api_key="x", dimensions=4, check_embedding_ctx_length=False
     )
     store = InMemoryByteStore() if store is None else store
-    return CacheBackedEmbeddings.from_bytes_store(embedder, store, namespace=model, key_encoder="sha256")
+    return CacheBackedEmbeddings.from_bytes_store(embedder, store, namespace=model, key_encoder="sha256", **options)
 
 
 def test_a_hit_saves_what_the_input_was_billed(telemetry: Telemetry, server: OpenAIServer) -> None:
@@ -56,7 +58,7 @@ def test_a_hit_saves_what_the_input_was_billed(telemetry: Telemetry, server: Ope
     summary = otel_embed.summary()
     assert summary.saved_tokens == sum(expected.values())
     for model, money in summary.cached_models.items():
-        assert round(money.saved_usd * 1e12) == expected[model] * PICODOLLARS[model]
+        assert money.saved_usd is not None and round(money.saved_usd * 1e12) == expected[model] * PICODOLLARS[model]
         paid = server.billed.by_model[model].tokens * PICODOLLARS[model]
         assert money.paid_usd == paid / 1e12 and money.without_usd is not None
         assert round(money.without_usd * 1e12) == paid + expected[model] * PICODOLLARS[model]
@@ -108,6 +110,51 @@ def test_what_another_process_cached_is_estimated_at_the_rate_of_what_is_billed_
     embedder.embed_documents(["four words in all"])
     saved = otel_embed.summary().saved_tokens
     assert saved == pytest.approx(billed_for("four words in all"), abs=1)
+
+
+def test_attempts_that_fail_save_nothing(telemetry: Telemetry, server: OpenAIServer) -> None:
+    embedder = cached(server, SMALL)
+    embedder.embed_documents(TEXTS)
+    billed = server.billed.tokens
+    server.script([Fault(400)] * 3)
+    with otel_embed.track() as usage:
+        for _ in range(3):
+            with pytest.raises(openai.BadRequestError):
+                embedder.embed_documents([*TEXTS, "a new one"])
+        embedder.embed_documents([*TEXTS, "a new one"])
+    summary = otel_embed.summary()
+    assert summary.saved_tokens == usage.saved_tokens == billed
+    assert round(summary.saved_usd * 1e12) == billed * PICODOLLARS[SMALL]
+    assert (summary.cache_hits, summary.cache_misses) == (4 * len(TEXTS), len(TEXTS) + 4)
+    failed = [
+        span for span in telemetry.spans() if "otel_embed.cache.hits" in span.attributes and not span.status.is_ok
+    ]
+    assert len(failed) == 3 and not any("otel_embed.saved.tokens" in span.attributes for span in failed)
+
+
+class FullStore(InMemoryByteStore):
+    """It fails at its second write."""
+
+    writes = 0
+
+    def mset(self, pairs: Any) -> None:
+        self.writes += 1
+        if self.writes == 2:
+            raise OSError("disk full")
+        super().mset(pairs)
+
+
+def test_what_texts_were_billed_is_not_learned_from_a_call_that_fails(
+    telemetry: Telemetry, server: OpenAIServer
+) -> None:
+    texts = [f"number {number} of some texts that are alike" for number in range(10, 40)]
+    embedder = cached(server, SMALL, FullStore(), batch_size=10)
+    with pytest.raises(OSError, match="full"):
+        embedder.embed_documents(texts)
+    embedder.embed_documents(texts[10:])
+    embedder.embed_documents(texts[10:])
+    summary = otel_embed.summary()
+    assert summary.saved_tokens == sum(billed_for(text) for text in texts[10:])
 
 
 class Slow(Embeddings):
@@ -173,6 +220,7 @@ class TestTime:
 
     def test_what_is_not_known_is_not_nothing(self) -> None:
         assert Money(None, 1.0).without_usd is None and Money(None, 1.0).saved_ratio is None
+        assert Money(1.0, None).without_usd is None and Money(1.0, None).saved_ratio is None
         assert Money(0.0, 0.0).saved_ratio is None and Money(0.0, 2.0).saved_ratio == 1
 
 
@@ -199,6 +247,39 @@ def test_every_report_says_it(telemetry: Telemetry, server: OpenAIServer, tmp_pa
     report_text.write(summary, shown)
     for text in (shown.getvalue(), report_html.page(summary)):
         assert "With and without cache" in text and "75.0 %" in text and SMALL in text
+
+
+def test_without_a_price_nothing_is_known_to_be_saved(
+    telemetry: Telemetry, server: OpenAIServer, tmp_path: Path
+) -> None:
+    store = InMemoryByteStore()
+    cached(server, "acme-embed-9", store).embed_documents(TEXTS)
+    path = tmp_path / "misses.json"
+    path.write_text(json.dumps(otel_embed.summary().document))
+    Telemetry().instrument()  # as a new process: it has seen nothing
+    with otel_embed.attribute(tenant="acme"):
+        cached(server, "acme-embed-9", store).embed_documents(TEXTS)
+    summary = otel_embed.summary()
+    unknown = Money(0.0, None)
+    assert summary.cached_models["acme-embed-9"] == summary.caches["InMemoryByteStore"].money == unknown
+    assert summary.cache_money == unknown and summary.attributed["tenant"]["acme"].saved_usd is None
+    assert summary.saved_tokens > 0 and summary.saved_usd == 0
+    hits = tmp_path / "hits.json"
+    hits.write_text(json.dumps(summary.document))
+    for files in ([hits], [hits, path], [path, hits]):
+        merged = merge([load(file) for file in files])
+        document = to_dict(merged)
+        rows = [*document["caches"], *document["cached_models"], *document["attribution"], document["totals"]["cache"],
+                document["totals"]["with_and_without_cache"]]  # fmt: skip
+        assert [row["saved_usd"] for row in rows] == [None] * 5
+        assert [row["without_cache_usd"] for row in rows if "without_cache_usd" in row] == [None] * 3
+        hits_again = tmp_path / "again.json"
+        hits_again.write_text(json.dumps(document))
+        assert to_dict(merge([load(hits_again)])) == document
+        shown = StringIO()
+        report_text.write(merged, shown)
+        for text in (shown.getvalue(), report_html.page(merged)):
+            assert "price unknown" in text and "acme-embed-9" in text and "With and without cache" in text
 
 
 def test_the_example_in_the_docs(

@@ -93,8 +93,8 @@ ALSO_OUTSIDE = {
 TOLD_BY_LANGCHAIN = "frameworks.langchain_handler._Handler."
 """It logs what a handler raises."""
 IN_CALLS = tuple(f"{module}." for module in (
-    "endpoints", "exchange", "failure", "headers", "observe", "stages", "threads", "timeline", "answers", "runs",
-    "seen", "operations", "pricing.bill", "pricing.prices", "pricing.tokens", "pricing.chat", "pricing.recorded",
+    "endpoints", "exchange", "failure", "headers", "identity", "observe", "stages", "threads", "timeline", "answers", "runs",
+    "seen", "operations", "pricing.bill", "pricing.billers", "pricing.prices", "pricing.tokens", "pricing.chat", "pricing.recorded",
     "transports",
     "frameworks.haystack", "frameworks.langchain", "frameworks.langchain_handler", "frameworks.langchain_runs",
     "frameworks.langchain_stores", "frameworks.llama_index", "providers.openai",
@@ -133,7 +133,7 @@ ELSEWHERE: dict[str, set[str]] = {
         "transports.httpx._Send.__init__", "transports.httpx._provider", "transports.urllib3._Sleep.__init__",
     },
     "has tests of its own: budgets that block, images, local models, retries of urllib3, streams that break": {
-        "exchange.OpenExchange.server", "frameworks.langchain_handler._same",
+        "exchange.OpenExchange.server", "identity._forget", "frameworks.langchain_handler._same",
         "frameworks.langchain_runs.is_content", "observe.OpenCall._ending", "observe.OpenCall.stop",
         "pricing.bill.Pricing._as_sent", "pricing.bill.Pricing._is_unseen", "pricing.bill.Pricing._prices_images",
         "pricing.bill.Pricing._unusual", "pricing.bill.Pricing._with_media", "pricing.prices.Prices.find_media",

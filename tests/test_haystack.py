@@ -92,6 +92,12 @@ def test_documents_are_one_call_and_a_client_call_a_batch(
     }
 
 
+def test_without_documents_no_provider_is_asked(telemetry: Telemetry, server: OpenAIServer) -> None:
+    embedder(OpenAIDocumentEmbedder, server).run(documents=[])
+    assert server.requests == []
+    assert otel_embed.summary().calls == 0 and len(telemetry.spans()) == 1
+
+
 def test_azures_embedder_is_seen_by_its_own_name(telemetry: Telemetry, server: OpenAIServer) -> None:
     it = AzureOpenAITextEmbedder(
         azure_endpoint=server.url.removesuffix("/v1"), azure_deployment=SMALL, api_key=Secret.from_token("x")

@@ -16,6 +16,7 @@ from langchain_core.stores import InMemoryByteStore
 from langchain_openai import OpenAIEmbeddings
 from opentelemetry.sdk.trace import ReadableSpan
 
+import otel_embed
 from conftest import Telemetry, run
 from fakes.openai_server import OpenAIServer
 
@@ -122,6 +123,21 @@ def test_texts_are_tokenized_in_a_stage_and_sent_as_tokens(
 
 def stages(span: ReadableSpan) -> set[str]:
     return {name.split(".")[2] for name in span.attributes or () if name.startswith("otel_embed.stage.")}
+
+
+def test_of_nothing_no_provider_is_asked(telemetry: Telemetry, server: OpenAIServer) -> None:
+    embedders: list[Embeddings] = [embedder(server), cached(server), Handmade()]
+    for each in embedders:
+        assert each.embed_documents([]) == []
+        assert run(each.aembed_documents([])) == []
+    assert server.requests == []
+    summary = otel_embed.summary()
+    assert (summary.calls, summary.tokens, summary.unpriced_calls) == (0, 0, 0)
+    assert not {"gen_ai.client.embeddings.duration", "otel_embed.cost"} & telemetry.metrics().keys()
+    assert sum(row["calls"] for row in summary.document["components"]) == len(telemetry.spans()) == 6
+    assert not any(name.startswith("gen_ai.") for span in telemetry.spans() for name in span.attributes or ())
+    embedders[0].embed_documents(["one"])
+    assert otel_embed.summary().calls == 1
 
 
 def test_an_embedder_of_ones_own_is_seen_and_its_tokens_are_an_estimate(telemetry: Telemetry) -> None:

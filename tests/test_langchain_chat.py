@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
+import json
 import pickle
 import sys
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from langchain_openai import OpenAI as Completions
 from opentelemetry import context
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan
@@ -35,8 +37,9 @@ import otel_embed
 from conftest import Telemetry
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
+from fakes.server import FakeServer, Received
 from otel_embed import guard, runs
-from otel_embed.demo.server import Latency
+from otel_embed.demo.server import Answer, Latency
 from otel_embed.instrumentor import EmbeddingInstrumentor
 
 QUESTION = "The sky is blue because air scatters light. Grass is green.\nWhy is the sky blue?"
@@ -553,6 +556,44 @@ def test_a_completion_model_is_a_call_too(telemetry: Telemetry) -> None:
     assert telemetry.total("gen_ai.client.token.usage", gen_ai__token__type="input") == 600
 
 
+class CompletionServer(FakeServer):
+    """OpenAI's old completions: one request for many prompts, 100 tokens each, and 50 of answer."""
+
+    def respond(self, received: Received, raw: bytes, fault: Fault) -> Answer:
+        asked = received.body
+        prompts = len(asked["prompt"])
+        of_each = {"text": "x", "logprobs": None, "finish_reason": "stop"}
+        used = {"prompt_tokens": 100 * prompts, "completion_tokens": 50 * prompts, "total_tokens": 150 * prompts}
+        answer = {
+            "id": "c", "object": "text_completion", "created": 1, "model": asked["model"],
+            "choices": [{"index": number, **of_each} for number in range(prompts)],
+            "usage": used if fault.usage is None else {},
+        }  # fmt: skip
+        return Answer(200, {"content-type": "application/json"}, json.dumps(answer).encode())
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_request_with_many_prompts_is_priced_whole_with_the_first(asynchronous: bool, telemetry: Telemetry) -> None:
+    with CompletionServer() as server, otel_embed.track() as usage:
+        settings: Any = {"model": "gpt-3.5-turbo-instruct", "base_url": f"{server.origin}/v1", "api_key": "x"}
+        model = Completions(**settings)
+        if asynchronous:
+            asyncio.run(model.abatch(["a", "b", "c", "d"]))
+        else:
+            model.batch(["a", "b", "c", "d"])
+        assert len(server.requests) == 1
+        summary = otel_embed.summary()
+        assert (summary.chat_calls, summary.input_tokens, summary.output_tokens) == (4, 400, 200)
+        assert summary.chat_cost_usd == usage.cost_usd == pytest.approx((400 * 1.5 + 200 * 2) / 1e6)
+        assert summary.unpriced_chat_calls == usage.unpriced_calls == telemetry.total("otel_embed.unpriced") == 0
+        server.script([Fault(usage="absent")] * 2)
+        model.invoke("a")
+        model.batch(["a", "b"])
+        assert otel_embed.summary().unpriced_chat_calls == usage.unpriced_calls == 3
+    told = [span for span in telemetry.spans() if "gen_ai.usage.input_tokens" in span.attributes]
+    assert len(told) == 1 and len(telemetry.spans()) == 7
+
+
 class Ear(BaseCallbackHandler):
     """An application's own handler, which wants to hear of every run as before."""
 
@@ -608,6 +649,33 @@ def test_usage_is_read_where_providers_put_it(told: Any, tokens: Any, telemetry:
     names = ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens")
     found = tuple(span.attributes[name] for name in names if name in span.attributes)
     assert found == (tokens or ())
+
+
+class Claude(GenericFakeChatModel):
+    def _get_ls_params(self, *args: Any, **kwargs: Any) -> Any:
+        return {"ls_provider": "anthropic", "ls_model_name": "claude-sonnet-4-5", "ls_model_type": "chat"}
+
+
+@pytest.mark.parametrize(
+    ("details", "written", "cost"),
+    [
+        ({"cache_creation": 1000}, 1000, 0.003855),
+        ({"cache_creation": 0, "ephemeral_5m_input_tokens": 1000}, 1000, 0.003855),
+        # As langchain-anthropic 0.3.17 tells it.
+        ({"cache_creation": 1000, "ephemeral_5m_input_tokens": 1000, "ephemeral_1h_input_tokens": 0}, 1000, 0.003855),
+        ({"cache_creation": 0, "ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 999}, 1000, None),
+        ({"cache_creation": 0, "ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}, 0, 0.003105),
+        ({}, None, 0.003105),
+    ],
+)  # fmt: skip
+def test_tokens_for_the_providers_cache_are_told_by_how_long_they_stay(
+    details: Any, written: int | None, cost: float | None, telemetry: Telemetry
+) -> None:
+    usage: Any = {"input_tokens": 1010, "output_tokens": 5, "total_tokens": 1015, "input_token_details": details}
+    Claude(messages=iter([AIMessage("hi", usage_metadata=usage)])).invoke("x")
+    (span,) = telemetry.spans()
+    assert span.attributes.get("gen_ai.usage.cache_creation.input_tokens") == written
+    assert span.attributes.get("otel_embed.cost.usd") == (cost and pytest.approx(cost))
 
 
 class Thinking(GenericFakeChatModel):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
+import openai
 import pytest
 from langchain_core.embeddings import Embeddings
 from langchain_openai import OpenAIEmbeddings
 
+import otel_embed
 from conftest import Telemetry, run
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
@@ -126,3 +129,38 @@ def test_a_cancelled_task_ends_as_without_us_and_is_cancelled_at_every_level(
         (span,) = telemetry.spans(name)
         assert span.attributes["otel_embed.error.cause"] == "cancelled"
     assert telemetry.total("otel_embed.inputs.pending") == 0
+
+
+class Careful(Embeddings):
+    """It refuses what it would not send."""
+
+    model = SMALL
+
+    def __init__(self, client: openai.OpenAI) -> None:
+        self.client = client
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        if not all(texts):
+            raise ValueError("nothing to embed")
+        return [each.embedding for each in self.client.embeddings.create(model=SMALL, input=texts).data]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+
+def test_a_failure_is_counted_where_it_came_from_and_once(telemetry: Telemetry, server: OpenAIServer) -> None:
+    embedder = Careful(openai.OpenAI(base_url=server.url, api_key="x", max_retries=0))
+    server.script([Fault(429)] * 5)
+    with otel_embed.track() as usage, otel_embed.attribute(tenant="acme"):
+        for text in ("", *["one"] * 5, "two"):
+            with suppress(ValueError, openai.RateLimitError):
+                embedder.embed_documents([text])
+    summary = otel_embed.summary()
+    assert (summary.calls, summary.failed_calls) == (usage.calls, usage.failed_calls) == (7, 6)
+    acme = summary.attributed["tenant"]["acme"]
+    assert (acme.calls, acme.failed) == (7, 6)
+    assert telemetry.total("otel_embed.errors") == 6
+    providers = {row["provider"]: (row["calls"], row["errors"]) for row in summary.document["providers"]}
+    assert providers == {"langchain": (1, {"invalid_input": 1}), "openai": (6, {"rate_limited": 5})}
+    (component,) = summary.document["components"]
+    assert (component["calls"], component["errors"]) == (7, {"invalid_input": 1, "rate_limited": 5})

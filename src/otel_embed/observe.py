@@ -186,12 +186,13 @@ class OpenCall:
         """The object whose method is running, while it runs."""
         self.parent = parent
         self.lanes: list[Lane] = []
-        if site.read_component is not None:
-            self.component = site.read_component(arguments)
         try:
             self.request = site.read_request(arguments)
         except Exception as error:
             site.reading_request.contain(error)
+        if site.read_component is not None:
+            self.component = site.read_component(arguments)
+            self.delegated = self.request.inputs == 0  # of nothing, a framework asks nobody
         self.provider = self.request.provider or site.provider
         self.root = parent is None
         if site.divides is not None:

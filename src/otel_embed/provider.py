@@ -93,10 +93,12 @@ class Lookup(NamedTuple):
     hit_texts: tuple[tuple[int, int], ...] = ()
     """The hash and the length of each text, where they are at hand."""
     miss_texts: tuple[tuple[int, int], ...] = ()
+    embedder: int | None = None
+    """Who embeds what the cache did not know, as ``otel_embed.identity`` tells it."""
 
     def __add__(self, other: Lookup) -> Lookup:  # type: ignore[override]
-        added: list[Any] = [mine + theirs for mine, theirs in zip(self[1:], other[1:])]  # type: ignore[operator]
-        return Lookup(self.store, *added)
+        added: list[Any] = [mine + theirs for mine, theirs in zip(self[1:-1], other[1:-1])]  # type: ignore[operator]
+        return Lookup(self.store, *added)._replace(embedder=self.embedder)
 
 
 class Timed(NamedTuple):

@@ -193,6 +193,7 @@ class CacheOutcome(NamedTuple):
     hits: int
     misses: int
     saved: Usage | None = None
+    """None also where the call failed, and nobody had anything of its hits."""
     saved_cost: Cost | None = None
     paid: Paid = Paid()
     """What the calls that this one made took, which embedded what the cache did not know."""

@@ -23,6 +23,8 @@ class ChatUsage(NamedTuple):
     cache_written_tokens: int | None = None
     """Input tokens that the provider put into its own cache."""
     reasoning_tokens: int | None = None
+    kept_for_an_hour_tokens: int | None = None
+    """Those of ``cache_written_tokens`` that stay there for an hour, which costs more than the usual five minutes."""
 
     @property
     def total(self) -> int:
@@ -50,6 +52,9 @@ class ChatReply(NamedTuple):
     model: str | None = None
     id: str | None = None
     usage: ChatUsage | None = None
+    usage_is_empty: bool = False
+    """True where a completion model's usage is there and has nothing in it, as on all prompts of a request but the
+    first, with which LangChain tells what the whole request took."""
     finish_reasons: tuple[str, ...] = ()
     from_cache: bool = False
     """True where the framework itself says that its cache answered."""
@@ -134,6 +139,13 @@ class ChatCall(NamedTuple):
     cache: AnswerCache | None
     failure: Failure | None
     attribution: Attribution = ()
+    told_with_another: bool = False
+    """True where another call of the same request has the usage and the cost of both."""
+
+    @property
+    def unpriced(self) -> bool:
+        """True where somebody bills this call, and how much is not known."""
+        return self.cost is None and self.failure is None and not self.told_with_another
 
     @property
     def seconds(self) -> float:

@@ -55,6 +55,7 @@ class OpenRun:
     """True where it has the convention's metrics too."""
     cache: AnswerCache | None = None
     attribution: Attribution = ()
+    told_with_another = False
     reply = _NO_REPLY
 
     def __init__(self, id: str, began: Began, parent: OpenRun | None, around: Context, reports: RunReports) -> None:
@@ -143,7 +144,7 @@ class OpenRun:
             None if hit or self.delegated else reply.usage, cost, self.start_unix_ns, self.end - self.start,
             self.first_token - self.start if self.first_token and not hit else None,
             reply.finish_reasons, reply.id, request.parameters, self.cache, self.failure,
-            self.attribution,
+            self.attribution, self.told_with_another,
         )  # fmt: skip
 
 
@@ -156,12 +157,13 @@ class Runs:
         self._seen: dict[int, tuple[Any, list[AnswerCache]]] = {}
         """Answers by ``id``, each with its hits, or with its write, for which no call is known yet."""
         self._missed: dict[int, AnswerCache] = {}
+        self._told: dict[int, int] = {}
         self.observed = True
         """False where runs are to be left alone."""
 
     def clear(self) -> None:
         """In a forked child: the parent's runs are the parent's."""
-        for known in (self._open, self._seen, self._missed):
+        for known in (self._open, self._seen, self._missed, self._told):
             known.clear()
 
     def begin(self, id: Any, parent_id: Any, began: Began) -> OpenRun | None:
@@ -201,11 +203,20 @@ class Runs:
         run.failure = None if error is None else failure(error)
         if reply is not None:
             run.reply = reply
+            if run.request is not None and run.request.operation == "text_completion":
+                run.told_with_another = self._is_told(run, run.request, reply)
             if run.cache is None and self._seen:
                 run.cache = self._cache_of(reply)
             if reply.from_cache and run.cache is None:
                 run.cache = AnswerCache("unknown", True, saved=reply.usage)
         self._finish(run)
+
+    def _is_told(self, run: OpenRun, request: ChatRequest, reply: ChatReply) -> bool:
+        """Whether a call that was open with this one, of the same model, has told what both took."""
+        of_model = hash((request.provider, request.model, request.server))
+        if reply.usage is not None:
+            _remember(self._told, of_model, run.end)
+        return reply.usage_is_empty and reply.usage is None and self._told.get(of_model, 0) > run.start
 
     def looked_up(self, store: str, found: FoundAnswer, started: int) -> None:
         """A cache of answers was asked, for a call that is current, or begins only now, or, on a hit, never will."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from otel_embed.cli.chat_rows import AnswerCacheTotals, ChatTotals
 from otel_embed.cli.document import Summary
-from otel_embed.cli.rows import CacheTotals, ProviderTotals, add_known
+from otel_embed.cli.rows import CacheTotals, ProviderTotals, add_known, add_saved
 from otel_embed.report.cache_worth import Money, Time
 
 Model = ProviderTotals | ChatTotals
@@ -40,7 +40,7 @@ def _money(models: list[Model], caches: list[Cache]) -> Money:
     paid: float | None = None if models or any(cache.misses for cache in caches) else 0.0
     for row in models:
         paid = add_known(paid, row.cost_usd)
-    return Money(paid, sum(cache.saved_usd or 0.0 for cache in caches))
+    return Money(paid, add_saved(cache.saved_usd for cache in caches))
 
 
 def money_to_dict(money: Money) -> dict[str, Any]:

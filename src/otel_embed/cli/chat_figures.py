@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from otel_embed.cli.document import Summary
-from otel_embed.cli.rows import add_known, ratio
+from otel_embed.cli.rows import add_known, add_saved, ratio
 from otel_embed.cli.targets import Target, held, short_percent
 from otel_embed.cli.units import percent, rate, seconds
 from otel_embed.report.sketch import Sketch
@@ -35,11 +35,8 @@ def chat_figures(summary: Summary) -> ChatFigures | None:
     if not rows:
         return None
     cost: float | None = None
-    saved: float | None = None
     for row in rows:
         cost = add_known(cost, row.cost_usd)
-    for cache in caches:
-        saved = add_known(saved, cache.saved_usd)
     hits = sum(cache.hits for cache in caches)
     return ChatFigures(
         calls=sum(row.calls for row in rows),
@@ -51,7 +48,7 @@ def chat_figures(summary: Summary) -> ChatFigures | None:
         first_token=_merged(row.first_token for row in rows),
         output_rate=_merged(row.output_rate for row in rows),
         hit_rate=ratio(hits, hits + sum(cache.misses for cache in caches)),
-        saved_usd=saved,
+        saved_usd=add_saved(cache.saved_usd for cache in caches),
     )
 
 

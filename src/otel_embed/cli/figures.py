@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from otel_embed.cli.document import Process, Summary
-from otel_embed.cli.rows import add_known, ratio
+from otel_embed.cli.rows import add_known, add_saved, ratio
 from otel_embed.report.sketch import Sketch
 
 
@@ -102,14 +102,11 @@ def _cache(summary: Summary, tokens: int) -> CacheFigures | None:
     if not summary.caches:
         return None
     saved_tokens = sum(row.saved_tokens for row in summary.caches)
-    saved_usd: float | None = None
-    for row in summary.caches:
-        saved_usd = add_known(saved_usd, row.saved_usd)
     return CacheFigures(
         hits=sum(row.hits for row in summary.caches),
         misses=sum(row.misses for row in summary.caches),
         saved_tokens=saved_tokens,
-        saved_usd=saved_usd,
+        saved_usd=add_saved(row.saved_usd for row in summary.caches),
         saved_ratio=ratio(saved_tokens, saved_tokens + tokens),
     )
 

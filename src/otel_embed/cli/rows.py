@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar, get_type_hints
 
@@ -28,7 +28,8 @@ class Row:
     def add(self, other: Row) -> None:
         for each in fields(self):
             mine, theirs = getattr(self, each.name), getattr(other, each.name)
-            setattr(self, each.name, _sum(mine, theirs))
+            added = add_saved([mine, theirs]) if each.name == "saved_usd" else _sum(mine, theirs)
+            setattr(self, each.name, added)
 
     def to_dict(self) -> dict[str, Any]:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -126,7 +127,7 @@ class CacheTotals(Row):
 
     @property
     def money(self) -> Money:
-        return Money(self.paid_usd, self.saved_usd or 0.0)
+        return Money(self.paid_usd, self.saved_usd)
 
     @property
     def time(self) -> Time:
@@ -186,6 +187,13 @@ def add_known(first: float | None, second: float | None) -> float | None:
     if first is None or second is None:
         return second if first is None else first
     return first + second
+
+
+def add_saved(dollars: Iterable[float | None]) -> float | None:
+    """Of what has a price; None where nothing has: a cache without hits, which saved 0, makes no price known."""
+    each = list(dollars)
+    known = sum(filter(None, each))
+    return None if None in each and not known else known
 
 
 def _sum(mine: Any, theirs: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from otel_embed.endpoints import provider_of
 from otel_embed.frameworks.langchain_chat import CACHED, HOOKS
+from otel_embed.identity import identity
 from otel_embed.provider import Arguments, Call, Lookup, Provider, Timed
 from otel_embed.reading import dimensions, first
 from otel_embed.record import Component, Reply, Request
@@ -83,7 +84,8 @@ def _lookup(call: Arguments, values: Any, embedder: Any) -> Lookup | None:
     for text, value in zip(call.get("keys", 0), values):
         (misses if value is None else hits).append((hash(text), len(text)))
     known, unknown = (sum(length for _, length in texts) for texts in (hits, misses))
-    return Lookup(_store_name(store), len(hits), len(misses), known, unknown, tuple(hits), tuple(misses))
+    who = identity(getattr(embedder, "underlying_embeddings", embedder))
+    return Lookup(_store_name(store), len(hits), len(misses), known, unknown, tuple(hits), tuple(misses), who)
 
 
 def _store_name(store: Any) -> str:

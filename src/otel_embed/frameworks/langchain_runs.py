@@ -132,6 +132,7 @@ def reply(result: Any) -> ChatReply:
         model,
         text(about.get("id")) or _given_id(message),
         reported,
+        message is None and said.get("token_usage") == {},
         tuple(filter(None, (_finish(each) for each in answers))),
         _mapping(getattr(message, "usage_metadata", None)).get("total_cost") == 0,
         answer,
@@ -188,13 +189,18 @@ def _usage(usage: Any) -> ChatUsage | None:
     if not read and not written:
         return None  # who reports 0 and 0 does not count
     inside, outside = _mapping(usage.get("input_token_details")), _mapping(usage.get("output_token_details"))
-    return ChatUsage(
-        read,
-        written,
-        _count(inside, "cache_read"),
-        _count(inside, "cache_creation"),
-        _count(outside, "reasoning"),
-    )
+    kept, for_an_hour = _kept(inside)
+    return ChatUsage(read, written, _count(inside, "cache_read"), kept, _count(outside, "reasoning"), for_an_hour)
+
+
+def _kept(inside: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """The tokens that the provider put into its cache, and those of them that it keeps for an hour.
+
+    Where they are told by how long they are kept, newer integrations say 0 in all, and older ones their sum.
+    """
+    for_an_hour = _count(inside, "ephemeral_1h_input_tokens")
+    by_time = (_count(inside, "ephemeral_5m_input_tokens") or 0) + (for_an_hour or 0)
+    return max(_count(inside, "cache_creation"), by_time or None, key=lambda count: count or 0), for_an_hour
 
 
 def _count(counts: Mapping[str, Any], *names: str) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from otel_embed.endpoints import provider_of
+from otel_embed.identity import identity
 from otel_embed.provider import Arguments, Call, Lookup, Provider, Timed
 from otel_embed.reading import dimensions, first, server, text
 from otel_embed.record import Component, InputKind, Reply, Request, Stage
@@ -75,7 +76,8 @@ def _lookup(call: Arguments, value: Any, embedder: Any) -> Lookup | None:
     if store is not getattr(embedder, "embeddings_cache", None) or not isinstance(key, str):
         return None
     hit, length = value is not None, len(key)
-    return Lookup(type(store).__name__, hit, not hit, length if hit else 0, 0 if hit else length)
+    known, unknown = (length, 0) if hit else (0, length)
+    return Lookup(type(store).__name__, hit, not hit, known, unknown, embedder=identity(embedder))
 
 
 def _nodes(call: Arguments) -> Request:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import repeat
 from typing import Any
 
+from otel_embed.identity import identity
 from otel_embed.provider import Arguments, Call, Lookup, Provider, Timed
 from otel_embed.reading import first, text
 from otel_embed.record import Component, Request
@@ -29,21 +30,21 @@ def _request(call: Arguments) -> Request:
     return Request(text(model), len(asked) if isinstance(asked, (list, tuple)) else one)
 
 
-def _lookup(call: Arguments, found: Any, _: Any) -> Lookup | None:
+def _lookup(call: Arguments, found: Any, embedder: Any) -> Lookup | None:
     """What the cache knew of each text; None where it was asked for nothing."""
     asked, answers = _asked(call), found if isinstance(found, list) else [found]
     one = [asked] if isinstance(asked, (str, bytes)) else repeat(None)
     contents = asked if isinstance(asked, (list, tuple)) else one
-    return _outcome(type(call.instance).__name__, zip(answers, contents))
+    return _outcome(call, embedder, zip(answers, contents))
 
 
-def _lookup_by_key(call: Arguments, found: Any, _: Any) -> Lookup | None:
+def _lookup_by_key(call: Arguments, found: Any, embedder: Any) -> Lookup | None:
     """The same; a key does not tell the length of a text that the cache did not know."""
     answers = found if isinstance(found, list) else [found]
-    return _outcome(type(call.instance).__name__, zip(answers, repeat(None)))
+    return _outcome(call, embedder, zip(answers, repeat(None)))
 
 
-def _outcome(store: str, answers: Iterable[tuple[Any, Any]]) -> Lookup | None:
+def _outcome(call: Arguments, embedder: Any, answers: Iterable[tuple[Any, Any]]) -> Lookup | None:
     """Of answers, each with the content that was asked for, where that is known."""
     hits = misses = hit_characters = miss_characters = 0
     for answer, content in answers:
@@ -52,7 +53,10 @@ def _outcome(store: str, answers: Iterable[tuple[Any, Any]]) -> Lookup | None:
             hits, hit_characters = hits + 1, hit_characters + _length(known)
         else:
             misses, miss_characters = misses + 1, miss_characters + _length(content)
-    return Lookup(store, hits, misses, hit_characters, miss_characters) if hits + misses else None
+    if not hits + misses:
+        return None
+    store, who = type(call.instance).__name__, identity(embedder)
+    return Lookup(store, hits, misses, hit_characters, miss_characters, embedder=who)
 
 
 def _length(content: Any) -> int:

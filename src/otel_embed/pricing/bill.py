@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from math import ceil
 
 from otel_embed.config import Config
 from otel_embed.observe import OpenCall
+from otel_embed.pricing.billers import Billers
 from otel_embed.pricing.chat import ChatPrices
 from otel_embed.pricing.prices import Price, Prices
 from otel_embed.pricing.recorded import RecordedTokens
@@ -35,8 +36,7 @@ class Pricing:
         self._priced: dict[_Biller, Price] = {}
         self._calibration = Calibration()
         self._recorded = RecordedTokens()
-        self._billers: dict[str | None, tuple[str, str | None]] = {}
-        self._billed_by: dict[tuple[str, str | None], tuple[str, str | None]] = {}
+        self._billers = Billers(prices)
 
     @classmethod
     def configured(cls, config: Config, warn: Callable[[str], None]) -> Pricing:
@@ -84,11 +84,12 @@ class Pricing:
 
     def _text_price(self, biller: _Biller) -> Price | None:
         price = self._prices.find(*biller)
+        if biller[2] is not None:
+            self._billers.see(biller[2], biller[:2])
         if price is None or price.unit != "tokens":
             return None
         if len(self._priced) < _MAX_LEARNED:
             self._priced[biller] = price
-            self._billers[biller[2]] = biller[:2]
         return price
 
     def _as_sent(
@@ -116,37 +117,54 @@ class Pricing:
         return Cost(sum(cost.usd for cost in costs), costs[0].source)
 
     def save(self, call: OpenCall, lookup: Lookup) -> CacheOutcome:
-        """What the hits of a cache would have cost: at the rate of tokens that this model's misses were billed."""
-        model = call.request.model
-        if call.tokens_below and lookup.miss_characters:
-            self._calibration.learn(model or "", call.tokens_below, lookup.miss_characters)
-            self._recorded.learn(model or "", call.tokens_below, lookup.miss_texts)
-        provider, billed_model = self._biller(call)
+        """What the hits of a cache would have cost: at the rate of tokens that this model's misses were billed.
+
+        Of a call that fails nothing is saved, for whoever tries again asks the cache again; and which of its misses
+        were billed is not known.
+        """
+        if call.failure is not None:
+            return CacheOutcome(lookup.store, lookup.hits, lookup.misses)
+        whose = _whose(call, lookup)
+        if call.tokens_below and lookup.miss_characters and whose is not None:
+            self._calibration.learn(whose, call.tokens_below, lookup.miss_characters)
+            self._recorded.learn(whose, call.tokens_below, lookup.miss_texts)
+        price = self._price_of_hits(call, whose)
         if not lookup.hit_characters:  # no hits, or hits of what is no text
             return CacheOutcome(lookup.store, lookup.hits, lookup.misses)
-        usage = self._would_be(model or "", lookup)
-        price = self._prices.find(provider, billed_model, model)
-        cost = None if price is None or price.unit != "tokens" else _cost(price, usage.tokens)
+        usage = self._would_be(whose, lookup)
+        cost = None if price is None else _cost(price, usage.tokens)
         return CacheOutcome(lookup.store, lookup.hits, lookup.misses, usage, cost)
 
-    def _would_be(self, model: str, lookup: Lookup) -> Usage:
+    def _would_be(self, whose: Hashable, lookup: Lookup) -> Usage:
         """The tokens of what a cache knew: as they were billed when it learned it, and else by its length."""
-        known, unknown = self._recorded.of(model, lookup.hit_texts) if lookup.hit_texts else (0, lookup.hit_characters)
+        known, unknown = self._recorded.of(whose, lookup.hit_texts) if lookup.hit_texts else (0, lookup.hit_characters)
         if not unknown:
             return Usage(known, "reported")
-        tokens = self._calibration.estimate(model, unknown)
+        tokens = self._calibration.estimate(whose, unknown)
         return Usage(known + (ceil(unknown / _CHARACTERS_PER_TOKEN) if tokens is None else tokens), "estimated")
 
-    def _biller(self, call: OpenCall) -> tuple[str, str | None]:
-        """Who bills the misses of this cache: as seen in this call, else in an earlier one, else by its class, else who
-        billed that model last."""
-        key = (call.component.name if call.component else "", call.request.model)
-        if call.leaf is not None and len(self._billed_by) < _MAX_LEARNED:
-            self._billed_by[key] = call.leaf
-        known = call.leaf or self._billed_by.get(key)
-        if known is None and call.request.provider is None:
-            known = self._billers.get(call.request.model)
-        return known or (call.provider, call.request.model)
+    def _price_of_hits(self, call: OpenCall, whose: Hashable) -> Price | None:
+        """As this call's misses were billed, else those of this embedder before, else as its class tells. Of a cache
+        that is asked by itself nobody knows the embedder: as all agree who billed that model."""
+        model, provider, billers = call.request.model, call.request.provider, self._billers
+        if call.leaf is not None:
+            if whose is not None:
+                billers.see(whose, call.leaf)
+            return billers.of_tokens(call.leaf, model)
+        if whose is not None and billers.know(whose):
+            return billers.price(whose, model)
+        if provider is None and not call.site.billable and billers.know(model):
+            return billers.price(model, model)
+        return billers.of_tokens((call.provider, model), model)
+
+
+def _whose(call: OpenCall, lookup: Lookup) -> Hashable:
+    """What tells apart embedders whose work costs differently: provider and model, and where a library does not tell
+    both, which object it is; None where that is not known either."""
+    provider, model = call.request.provider, call.request.model
+    if provider is not None and model is not None:
+        return provider, model
+    return None if lookup.embedder is None else (lookup.embedder, model)
 
 
 def _cost(price: Price, amount: float) -> Cost:

@@ -43,6 +43,8 @@ class ChatPrice(NamedTuple):
         read, written = usage.input_tokens, usage.output_tokens
         if read is None or written is None or (self.up_to_input_tokens is not None and read > self.up_to_input_tokens):
             return None
+        if usage.kept_for_an_hour_tokens:
+            return None  # ``cache_write`` is for five minutes
         cached, kept = usage.cached_tokens or 0, usage.cache_written_tokens or 0
         if (cached and self.cached_input is None) or (kept and self.cache_write is None):
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 MOST = 20_000
 Text = tuple[int, int]
@@ -15,7 +15,7 @@ class RecordedTokens:
     def __init__(self) -> None:
         self._tokens: dict[int, int] = {}
 
-    def learn(self, model: str, tokens: int, texts: Iterable[Text]) -> None:
+    def learn(self, whose: Hashable, tokens: int, texts: Iterable[Text]) -> None:
         """Divide what a request billed among its texts, by their length; the parts add up to the whole."""
         texts = list(texts)
         characters = sum(length for _, length in texts)
@@ -28,13 +28,13 @@ class RecordedTokens:
             given += share
             if len(self._tokens) >= MOST:
                 self._tokens.pop(next(iter(self._tokens)), None)
-            self._tokens[hash((model, text))] = share
+            self._tokens[hash((whose, text))] = share
 
-    def of(self, model: str, texts: Iterable[Text]) -> tuple[int, int]:
+    def of(self, whose: Hashable, texts: Iterable[Text]) -> tuple[int, int]:
         """The tokens of the texts that are known, and the characters of the others."""
         tokens = unknown = 0
         for text, length in texts:
-            known = self._tokens.get(hash((model, text)))
+            known = self._tokens.get(hash((whose, text)))
             if known is None:
                 unknown += length
             else:

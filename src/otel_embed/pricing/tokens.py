@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha1, sha256
 from importlib.util import find_spec
@@ -191,24 +191,24 @@ def prefetch(
 
 
 class Calibration:
-    """Tokens per character of each model's inputs, learned from what its provider reported.
+    """Tokens per character of each embedder's inputs, learned from what its provider reported.
 
     Safe in threads and after a fork without a lock: two threads that learn at once may lose one of the two, but
     tokens and characters always belong together.
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[int, int]] = {}
+        self._seen: dict[Hashable, tuple[int, int]] = {}
 
-    def learn(self, model: str, tokens: int, characters: int) -> None:
-        """That many characters were that many tokens. Beyond a thousand models, further ones are not learned."""
-        if tokens > 0 and characters > 0 and (model in self._seen or len(self._seen) < _LEARNED):
-            before = self._seen.get(model, (0, 0))
-            self._seen[model] = before[0] + tokens, before[1] + characters
+    def learn(self, whose: Hashable, tokens: int, characters: int) -> None:
+        """That many characters were that many tokens. Beyond a thousand embedders, further ones are not learned."""
+        if tokens > 0 and characters > 0 and (whose in self._seen or len(self._seen) < _LEARNED):
+            before = self._seen.get(whose, (0, 0))
+            self._seen[whose] = before[0] + tokens, before[1] + characters
 
-    def estimate(self, model: str, characters: int) -> int | None:
-        """The tokens of that many characters, rounded up; None for a model that nothing was learned of."""
-        tokens, seen = self._seen.get(model, (0, 0))
+    def estimate(self, whose: Hashable, characters: int) -> int | None:
+        """The tokens of that many characters, rounded up; None for one that nothing was learned of."""
+        tokens, seen = self._seen.get(whose, (0, 0))
         return ceil(max(characters, 0) * tokens / seen) if seen else None
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from otel_embed.report.cache_worth import known_usd
 from otel_embed.report.chat_totals import ChatSeries
-from otel_embed.report.totals import PICODOLLARS, Series
+from otel_embed.report.totals import Series
 
 NOBODY = "_none"
 """The value of calls that had none, so that the values of an attribute add up to all."""
@@ -32,15 +33,18 @@ class Attributed:
     cache_misses: int = 0
     saved_tokens: int = 0
     saved_picodollars: int = 0
+    unpriced_savings: int = 0
+    """Calls with hits whose price is not known."""
 
     @property
     def cost_usd(self) -> float | None:
         """Of the calls whose price is known; None where there is no such call."""
-        return self.picodollars / PICODOLLARS if self.picodollars or not self.unpriced_calls else None
+        return known_usd(self.picodollars, self.unpriced_calls)
 
     @property
-    def saved_usd(self) -> float:
-        return self.saved_picodollars / PICODOLLARS
+    def saved_usd(self) -> float | None:
+        """By the hits whose price is known; None where there are hits, and no price of any."""
+        return known_usd(self.saved_picodollars, self.unpriced_savings)
 
     def add(self, each: Series) -> None:
         for cache in each.caches.values():
@@ -48,9 +52,10 @@ class Attributed:
             self.cache_misses += cache.misses
             self.saved_tokens += cache.saved_tokens
             self.saved_picodollars += cache.saved_picodollars
+            self.unpriced_savings += cache.unpriced
         if each.leaves:
             self.calls += each.leaves
-            self.failed += sum(each.errors.values())
+            self.failed += sum(each.leaf_errors.values())
             self.inputs += each.embedded
             self.tokens += sum(each.tokens.values())
             self.picodollars += each.picodollars
@@ -60,6 +65,7 @@ class Attributed:
         for cache in each.caches.values():
             self.saved_tokens += cache.saved_input + cache.saved_output
             self.saved_picodollars += cache.saved_picodollars
+            self.unpriced_savings += cache.unpriced
         self.chat_calls += each.answered
         self.failed_chat_calls += sum(each.errors.values())
         self.input_tokens += each.input_tokens
@@ -93,5 +99,5 @@ def rows(found: dict[str, dict[str, Attributed]]) -> list[dict[str, Any]]:
 
 def _row(name: str, value: str, each: Attributed) -> dict[str, Any]:
     counts = asdict(each)
-    del counts["picodollars"], counts["saved_picodollars"]
+    del counts["picodollars"], counts["saved_picodollars"], counts["unpriced_savings"]
     return {"attribute": name, "value": value, **counts, "cost_usd": each.cost_usd, "saved_usd": each.saved_usd}

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from otel_embed.report.chat_totals import ChatSeries
+from otel_embed.report.chat_totals import AnswerCacheTotals, ChatSeries
 from otel_embed.report.totals import PICODOLLARS, CacheTotals, Series
 
 
@@ -15,17 +15,18 @@ class Money(NamedTuple):
 
     paid_usd: float | None
     """None where it is not known."""
-    saved_usd: float
+    saved_usd: float | None
+    """By the hits whose price is known; None where there are hits, and no price of any."""
 
     @property
     def without_usd(self) -> float | None:
-        return None if self.paid_usd is None else self.paid_usd + self.saved_usd
+        return None if self.paid_usd is None or self.saved_usd is None else self.paid_usd + self.saved_usd
 
     @property
     def saved_ratio(self) -> float | None:
         """Of what would have been paid without a cache."""
         without = self.without_usd
-        return self.saved_usd / without if without else None
+        return self.saved_usd / without if without and self.saved_usd is not None else None
 
 
 class Time(NamedTuple):
@@ -81,10 +82,9 @@ def by_store(series: Iterable[Series]) -> dict[str, CacheWorth]:
 
 
 def _worth(caches: list[CacheTotals]) -> CacheWorth:
-    paid, unknown = sum(each.paid_picodollars for each in caches), sum(each.unpaid for each in caches)
-    saved = sum(each.saved_picodollars for each in caches) / PICODOLLARS
+    paid, unpaid = sum(each.paid_picodollars for each in caches), sum(each.unpaid for each in caches)
     return CacheWorth(
-        money=Money(paid / PICODOLLARS if paid or not unknown else None, saved),
+        money=Money(known_usd(paid, unpaid), saved_usd(caches)),
         time=Time(
             sum(each.hits for each in caches),
             sum(each.misses for each in caches),
@@ -102,16 +102,25 @@ def by_model(series: Iterable[Series], chats: Iterable[ChatSeries]) -> dict[str,
     """Of the models that a cache answered for: all that was spent on each, also past its cache."""
     paid: defaultdict[str, int] = defaultdict(int)
     unknown: defaultdict[str, int] = defaultdict(int)
-    saved: dict[str, int] = {}
+    caches: defaultdict[str, list[CacheTotals | AnswerCacheTotals]] = defaultdict(list)
     rows: list[Series | ChatSeries] = [*series, *chats]
     for each in rows:
         model = each.key.model or "unknown model"
         paid[model] += each.picodollars
         unknown[model] += each.unpriced_calls
-        spared = [cache.saved_picodollars for cache in each.caches.values()]
-        if spared:
-            saved[model] = saved.get(model, 0) + sum(spared)
+        if each.caches:
+            caches[model] += each.caches.values()
     return {
-        model: Money(paid[model] / PICODOLLARS if paid[model] or not unknown[model] else None, spared / PICODOLLARS)
-        for model, spared in saved.items()
+        model: Money(known_usd(paid[model], unknown[model]), saved_usd(asked)) for model, asked in caches.items()
     }
+
+
+def saved_usd(caches: Iterable[CacheTotals | AnswerCacheTotals]) -> float | None:
+    """By their hits whose price is known; None where there are hits, and no price of any."""
+    caches = list(caches)
+    return known_usd(sum(each.saved_picodollars for each in caches), sum(each.unpriced for each in caches))
+
+
+def known_usd(picodollars: int, unpriced: int) -> float | None:
+    """Dollars over what has a price; None where nothing has, though there is something."""
+    return picodollars / PICODOLLARS if picodollars or not unpriced else None

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from otel_embed.report.cache_worth import known_usd
 from otel_embed.report.chat_totals import ChatSeries, ChatTotals, ComponentSeries
 from otel_embed.report.sketch import Sketch
 from otel_embed.report.totals import PICODOLLARS
@@ -54,9 +55,7 @@ def _caches(model: str | None, group: list[ChatSeries]) -> Iterable[dict[str, An
                 "hits": cache.hits,
                 "misses": cache.misses,
                 "saved_tokens": cache.saved_input + cache.saved_output,
-                "saved_usd": cache.saved_picodollars / PICODOLLARS
-                if cache.saved_picodollars or not cache.unpriced
-                else None,
+                "saved_usd": known_usd(cache.saved_picodollars, cache.unpriced),
             }
 
 

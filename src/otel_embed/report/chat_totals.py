@@ -122,7 +122,7 @@ def _add_answer(series: ChatSeries, call: ChatCall) -> None:
     series.reasoning_tokens += usage.reasoning_tokens or 0
     if call.cost is not None:
         series.picodollars += round(call.cost.usd * PICODOLLARS)
-    elif call.failure is None:
+    elif call.unpriced:
         series.unpriced_calls += 1
     if call.failure is not None:
         series.errors[call.failure.cause] += 1

@@ -54,7 +54,7 @@ def snapshot(recorder: CallRecorder) -> dict[str, Any]:
     hits = sum(cache.hits for cache in caches)
     return {
         "calls": sum(each.leaves for each in leaves),
-        "failed": sum(sum(each.errors.values()) for each in leaves),
+        "failed": sum(sum(each.leaf_errors.values()) for each in leaves),
         "texts": sum(each.embedded for each in leaves) + hits,
         "hits": hits,
         "misses": sum(cache.misses for cache in caches),

@@ -189,9 +189,8 @@ def _stage_time(series: list[Series]) -> Sums:
 
 def _errors(series: list[Series]) -> Sums:
     for each in series:
-        if each.leaves:
-            for cause, count in each.errors.items():
-                yield {**of_model(each.key), names.CAUSE: cause}, count
+        for cause, count in each.leaf_errors.items():
+            yield {**of_model(each.key), names.CAUSE: cause}, count
 
 
 def _retries(series: list[Series]) -> Sums:

@@ -17,7 +17,7 @@ from otel_embed.gauges import stores
 from otel_embed.record import EmbeddingCall
 from otel_embed.report import attribution_rows, budget_rows, chat_rows
 from otel_embed.report.attribution_rows import Attributed, attributed
-from otel_embed.report.cache_worth import CacheWorth, Money, by_model, by_store
+from otel_embed.report.cache_worth import CacheWorth, Money, by_model, by_store, known_usd
 from otel_embed.report.recorder import CallRecorder
 from otel_embed.report.sketch import Sketch
 from otel_embed.report.totals import PICODOLLARS, Series
@@ -43,6 +43,7 @@ class Summary:
     cache_misses: int
     saved_tokens: int
     saved_usd: float
+    """By the hits whose price is known."""
     chat_calls: int
     """Of chat and completion models; those that a cache answered are none."""
     failed_chat_calls: int
@@ -65,7 +66,10 @@ class Summary:
     @property
     def cache_money(self) -> Money:
         """Of embedding calls in all: what they cost, and what caches saved of what they would have."""
-        return Money(self.cost_usd, self.saved_usd)
+        saved = [worth.money.saved_usd for worth in self.caches.values()]
+        nothing_known = bool(saved) and all(each is None for each in saved)
+        paid = self.cost_usd if self.cost_usd or not self.unpriced_calls else None
+        return Money(paid, None if nothing_known else self.saved_usd)
 
 
 def summarize(recorder: CallRecorder) -> Summary:
@@ -78,7 +82,7 @@ def summarize(recorder: CallRecorder) -> Summary:
     answers = [cache for each in chats for cache in each.caches.values()]
     return Summary(
         calls=sum(each.leaves for each in leaves),
-        failed_calls=sum(sum(each.errors.values()) for each in leaves),
+        failed_calls=sum(sum(each.leaf_errors.values()) for each in leaves),
         inputs=sum(each.embedded for each in leaves),
         tokens=sum(sum(each.tokens.values()) for each in leaves),
         cost_usd=sum(each.picodollars for each in leaves) / PICODOLLARS,
@@ -153,17 +157,16 @@ def _providers(series: list[Series]) -> list[dict[str, Any]]:
 
 
 def _provider(provider: str, model: str | None, group: list[Series]) -> dict[str, Any]:
-    priced = any(each.picodollars for each in group)
     unpriced = sum(each.unpriced_calls for each in group)
     return {
         "provider": provider,
         "model": model,
         "local": any(each.devices for each in group),
         "calls": sum(each.leaves for each in group),
-        "errors": _added(each.errors for each in group),
+        "errors": _added(each.leaf_errors for each in group),
         "inputs": sum(each.embedded for each in group),
         "tokens": {"reported": 0, "counted": 0, "estimated": 0} | _added(each.tokens for each in group),
-        "cost_usd": sum(each.picodollars for each in group) / PICODOLLARS if priced or not unpriced else None,
+        "cost_usd": known_usd(sum(each.picodollars for each in group), unpriced),
         "unpriced_tokens": sum(each.unpriced_tokens for each in group),
         "unpriced_calls": unpriced,
         "retries": _added(each.retries for each in group),
@@ -209,11 +212,9 @@ def _caches(series: list[Series]) -> list[dict[str, Any]]:
             "hits": cache.hits,
             "misses": cache.misses,
             "saved_tokens": cache.saved_tokens,
-            "saved_usd": cache.saved_picodollars / PICODOLLARS
-            if cache.saved_picodollars or not cache.unpriced
-            else None,
+            "saved_usd": known_usd(cache.saved_picodollars, cache.unpriced),
             "paid_tokens": cache.paid_tokens,
-            "paid_usd": cache.paid_picodollars / PICODOLLARS if cache.paid_picodollars or not cache.unpaid else None,
+            "paid_usd": known_usd(cache.paid_picodollars, cache.unpaid),
             "lookup_seconds": cache.lookup_ns / 1e9,
             "write_seconds": cache.write_ns / 1e9,
             "embed_seconds": cache.embed_ns / 1e9,

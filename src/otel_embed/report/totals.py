@@ -98,6 +98,7 @@ class Series:
         "inputs",
         "key",
         "latency",
+        "leaf_errors",
         "leaves",
         "local",
         "outcomes",
@@ -118,6 +119,7 @@ class Series:
         self.tokens: Counter[str] = Counter()
         self.stage_ns: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
+        self.leaf_errors: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.caches: dict[str, CacheTotals] = {}
@@ -191,6 +193,8 @@ class Totals:
         if call.is_leaf:
             series.leaves += how_many
             series.embedded += embedded
+            if call.failure is not None:
+                series.leaf_errors[call.failure.cause] += how_many
             _add_bill(series, alike)
             if call.work is not None:
                 _add_work(series, call.work, how_many)
@@ -248,7 +252,7 @@ def _add_cache(series: Series, call: EmbeddingCall) -> None:
         totals.saved_tokens += call.cache.saved.tokens
     if call.cache.saved_cost is not None:
         totals.saved_picodollars += round(call.cache.saved_cost.usd * PICODOLLARS)
-    elif call.cache.hits:
+    elif call.cache.hits and call.failure is None:
         totals.unpriced += 1
     _add_paid(totals, call, call.cache)
     _add_times(totals, call, call.cache)

@@ -105,7 +105,7 @@ class TrackedUsage:
                 self.output_tokens += call.usage.output_tokens or 0
             if call.cost is not None:
                 self._picodollars += round(call.cost.usd * PICODOLLARS)
-            elif call.failure is None:
+            elif call.unpriced:
                 self.unpriced_calls += 1
 
     def end(self) -> None:

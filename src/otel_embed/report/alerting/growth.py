@@ -74,7 +74,7 @@ class Growth:
     def _calls(self, series: Series) -> Calls | None:
         seen = self._seen.setdefault(series.key, _Seen())
         counts: _Counts = {
-            "calls": series.calls, "leaves": series.leaves, "failed": sum(dict(series.errors).values()),
+            "calls": series.calls, "leaves": series.leaves, "failed": sum(dict(series.leaf_errors).values()),
             "retries": sum(dict(series.retries).values()), "inputs": series.embedded, "spent": series.picodollars,
             **_lookups(series.caches),
         }  # fmt: skip
