@@ -623,6 +623,18 @@ class TestSettings:
             "there is no such file" in doctor("--offline", OTEL_EMBED_PRICES="none.toml").said("Settings", "warning")[0]
         )
 
+    def test_chat_rows_of_the_price_file_are_read(self, doctor: Doctor, tmp_path: Path) -> None:
+        row = '[[chat]]\nprovider = "openai"\nmodel = "{}"\ninput = {}\noutput = 1\n'
+        (tmp_path / "prices.toml").write_text(row.format("mine", 0.1) + row.format("theirs", 9999))
+        found = doctor("--offline", OTEL_EMBED_PRICES="prices.toml")
+        assert found.the("Settings", "row of your own")["facts"] == {"rows": ["openai mine"]}
+        assert "chat row 2: input is 9999; it must be from 0 to 1000" in found.said("Settings", "warning")[0]
+
+    def test_numbers_that_python_cannot_have_are_warnings(self, doctor: Doctor, tmp_path: Path) -> None:
+        (tmp_path / "beyond.toml").write_text("x = 1e99999999999999999999")
+        found = doctor("--offline", OTEL_EMBED_PRICES="beyond.toml", OTEL_EMBED_THRESHOLDS="beyond.toml")
+        assert sum("is beyond what a number can be" in said for said in found.said("Settings", "warning")) == 2
+
     def test_whether_tiktokens_encoding_is_here(self, doctor: Doctor, tmp_path: Path) -> None:
         source = (
             "from tiktoken.load import load_tiktoken_bpe\n"

@@ -109,6 +109,10 @@ def test_a_mistake_is_said_and_the_rules_are_written_all_the_same(
     assert "latency_p95.above is -2" in result.stderr
     assert result.stdout == (ALERTS / "prometheus.yaml").read_text()
     assert rules("prometheus", "--thresholds", str(tmp_path / "none.toml")).exit_code == 2
+    path.write_text("[latency_p95]\nabove = 1e99999999999999999999\n")
+    beyond = rules("prometheus", "--thresholds", str(path))
+    assert (beyond.exit_code, beyond.stdout) == (1, result.stdout)
+    assert beyond.stderr.count("\n") == 1 and "is beyond what a number can be" in beyond.stderr
 
 
 def test_datadog_s_own_models_know_all_of_it(every: str) -> None:

@@ -82,6 +82,8 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ("[latency]\nabove = 1", "there is no threshold 'latency'; there are latency_p95, "),
         ("latency_p95 = 5", "latency_p95 is 5, not a section [latency_p95]"),
         ("[latency_p95", "The default thresholds are in force."),
+        ("[latency_p95]\nabove = 1e99999999999999999999", "'1e99999999999999999999' is beyond what a number can be."),
+        (f"[latency_p95]\nabove = 0x{'f' * 5000}", "above is too long to show; it must be a number, 0"),
     ],
 )
 def test_a_mistake_is_one_warning_that_says_what_is_allowed(text: str, said: str, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ _PRICES: dict[str, _Field] = {
     "usd_per_image": _Field("images", 1_000_000, Decimal("0.1")),
 }
 _FIELDS = ("provider", "model", "aliases", *_PRICES, "source", "checked")
-_FORM = (
+FORM = (
     f"A row is a [[price]] with provider, model and one price or more of {', '.join(_PRICES)}; "
     "it may have aliases, source and checked."
 )
@@ -104,7 +104,7 @@ class Prices:
             own, problems = _user_rows(os.path.expanduser(override))
             rows += own
             if problems:
-                warn(_warning(override, problems))
+                warn(warning(override, problems))
         return cls(rows, spellings, extra=extra)
 
     def find(self, provider: str, *models: str | None) -> Price | None:
@@ -247,8 +247,15 @@ def read_document(path: str) -> dict[str, Any]:
 
 def parsed(data: bytes) -> dict[str, Any]:
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    document: dict[str, Any] = toml.loads(data.decode("utf-8-sig"), parse_float=Decimal)
+    document: dict[str, Any] = toml.loads(data.decode("utf-8-sig"), parse_float=_decimal)
     return document
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        raise Refused(f"{quoted(text)} is beyond what a number can be") from None
 
 
 def _row(entry: Any, source: CostSource) -> Row:
@@ -301,13 +308,17 @@ def _exact(key: str, value: Any) -> float:
 
 
 def quoted(value: Any) -> str:
-    text = str(value) if isinstance(value, Decimal) else repr(value)
+    try:
+        text = str(value) if isinstance(value, Decimal) else repr(value)
+    except ValueError:  # Python writes no whole number with more than 4,300 digits
+        text = "too long to show"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _warning(path: str, problems: list[str]) -> str:
+def warning(path: str, problems: list[str], form: str = FORM) -> str:
+    """``form`` says what a row may be."""
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-    return f"{OTEL_EMBED_PRICES}: {path}: {'; '.join(problems[:3])}{more}. {_FORM} All other prices are used."
+    return f"{OTEL_EMBED_PRICES}: {path}: {'; '.join(problems[:3])}{more}. {form} All other prices are used."
 
 
 class Elsewhere(Generic[P]):
