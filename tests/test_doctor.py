@@ -124,6 +124,12 @@ def by_http(receiver: HttpReceiver, **more: str) -> dict[str, str]:
 
 
 class TestWhole:
+    @pytest.mark.parametrize("seconds", ["-1", "0"])
+    def test_a_time_that_is_none_is_refused(self, seconds: str, doctor: Doctor) -> None:
+        done = doctor.run("--timeout", seconds)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "is not in the range x>0" in done.stderr
+
     def test_where_all_is_well_it_says_so(self, doctor: Doctor) -> None:
         with HttpReceiver() as receiver:
             done = doctor.run(**by_http(receiver, OTEL_EXPORTER_OTLP_HEADERS="x-api-key=hunter2hunter2"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -163,6 +165,31 @@ def test_what_is_explained_is_what_an_application_is_charged_with() -> None:
                 assert (price.input, price.output) == (charged["input tokens"], charged["output tokens"])
             elif (text := embedding.find(row.provider, name)) is not None:
                 assert charged[text.unit] == text.usd_per_million
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-8"])
+def test_a_name_that_stdout_cannot_show_is_replaced(encoding: str) -> None:
+    command = [sys.executable, "-m", "otel_embed.cli", "prices", "explain", "没有"]
+    env = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, env=env, capture_output=True, timeout=60, check=False)
+    shown = "没有" if encoding == "utf-8" else "??"
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert done.stdout.decode(encoding).startswith(f"{shown}: unknown; there are ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage"),
+    [
+        (["openai", "--help"], "prices list [OPTIONS] [PROVIDER]"),
+        (["openai", "a-model", "-h"], "prices explain [OPTIONS] [PROVIDER] MODEL"),
+        (["check", "--help"], "prices check [OPTIONS] [FILE]"),
+        (["--help"], "prices [OPTIONS] COMMAND [ARGS]..."),
+    ],
+)
+def test_help_is_that_of_the_command_that_is_meant(arguments: list[str], usage: str) -> None:
+    done = prices(*arguments)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.split("\n")[0].endswith(usage)
 
 
 def test_what_is_not_billed_by_the_token_is_said_to_have_no_cost() -> None:
