@@ -574,6 +574,29 @@ class TestMistakes:
         assert all(finding["advice"] for finding in said)
         assert found.code == (1 if status == "problem" else 0)
 
+    @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+    @pytest.mark.parametrize(
+        ("endpoint", "said"),
+        [
+            ("http://[::1", "its brackets hold no IPv6 address, or only one of them is there: http://[::1"),
+            ("http://me:passw0rd@[::1", "its brackets hold no IPv6 address, or only one of them is there: [::1"),
+            ("http://localhost:notaport", "its port is not a number from 1 to 65535: http://localhost:notaport"),
+            ("http://localhost:99999", "its port is not a number from 1 to 65535: http://localhost:99999"),
+            ("http://localhost:0", "its port is not a number from 1 to 65535: http://localhost:0"),
+        ],
+    )
+    def test_an_endpoint_that_is_no_url_is_a_problem_of_its_own(
+        self, endpoint: str, said: str, protocol: str, exports: Exports
+    ) -> None:
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
+        found = exports(**variables)
+        assert found.said("Export", "problem", "warning") == [f"OTEL_EXPORTER_OTLP_ENDPOINT: {said}"]
+        assert "http://localhost:4317" in found.the("Export", said)["advice"]
+
+    def test_a_broken_endpoint_is_one_problem_of_the_whole_diagnosis(self, doctor: Doctor) -> None:
+        found = doctor(OTEL_EXPORTER_OTLP_ENDPOINT="http://[::1")
+        assert (found.code, len(found.said("Export", "problem"))) == (1, 1)
+
     @pytest.mark.parametrize(
         "variables",
         [
