@@ -204,6 +204,14 @@ class TestPython:
         assert "Instrumentation was on in 1 Python process." in done.stderr
         assert "Traceback" not in done.stderr
 
+    @pytest.mark.parametrize("alerts", ["on", "off"])
+    def test_a_bad_file_of_thresholds_is_warned_of_once(self, alerts: str, cli: Run, tmp_path: Path) -> None:
+        (tmp_path / "t.toml").write_text("[latency_p95]\nabove = -1\n")
+        program = f"{shlex.quote(sys.executable)} -c 'import otel_embed'; {SEEN}"
+        done = cli("run", "--", "sh", "-c", program, OTEL_EMBED_THRESHOLDS="t.toml", OTEL_EMBED_ALERTS=alerts)
+        assert done.stderr.count("latency_p95.above is -1") == 1
+        assert done.stderr.startswith("otel-embed: OTEL_EMBED_THRESHOLDS: t.toml: ")
+
     def test_its_python_children_are_instrumented_too(self, cli: Run, tmp_path: Path) -> None:
         (tmp_path / "app.py").write_text(
             "import subprocess, sys, multiprocessing\n"

@@ -18,6 +18,7 @@ from otel_embed.cli import child, output, unseen
 from otel_embed.cli.document import Summary, load, merge
 from otel_embed.cli.fields import DocumentError
 from otel_embed.cli.streams import complain, let_go
+from otel_embed.environment_variables import OTEL_EMBED_THRESHOLDS
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -44,6 +45,8 @@ def command(
     which none names an exporter or an endpoint go nowhere.
     """
     output.check(*written.values())
+    if os.environ.get(OTEL_EMBED_THRESHOLDS, "").strip():
+        _look_at_thresholds()
     try:
         reports = TemporaryDirectory(prefix="otel-embed-", ignore_cleanup_errors=True)
     except OSError as error:
@@ -56,6 +59,13 @@ def command(
         _report(finished)
     let_go(sys.stderr)
     ctx.exit(finished.summary.exit_code or 0)
+
+
+def _look_at_thresholds() -> None:
+    """What is wrong with the file is said once, before the program starts, and not by each of its processes."""
+    from otel_embed.cli.targets import in_force
+
+    in_force()
 
 
 def _run(command: Sequence[str], reports: TemporaryDirectory[str], live: bool) -> Finished:

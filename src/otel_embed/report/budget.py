@@ -64,7 +64,7 @@ class Budget:
             if found and not self.rules:
                 atexit.register(self.finish)
             self._asked = asked
-            calendar = Calendar.named(config.budget_timezone, _logger.warning) if found else Calendar()
+            calendar = Calendar.named(config.budget_timezone, _logger.warning)
             self._alerts = Alerts(Webhook(config.alert_webhook) if config.alert_webhook else None)
             self._accounts = Accounts(found, calendar, bool(found and config.budget_redis_url))
             self._store = _store(config.budget_redis_url, self._accounts, self._alerts) if found else None
