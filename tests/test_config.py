@@ -63,6 +63,24 @@ def test_a_value_that_nothing_else_would_look_at_is_one_line_of_a_program(
     assert line.startswith(name) and said in line and "secret" not in line
 
 
+@pytest.mark.parametrize(("logging", "seen"), [("", ""), ("import logging; logging.basicConfig(level='INFO')", "INFO")])
+def test_the_lines_of_calls_are_seen_where_logging_is_at_info(logging: str, seen: str) -> None:
+    program = (
+        f"{logging}\nimport otel_embed; otel_embed.instrument(); from langchain_core.embeddings import Embeddings\n"
+        "class Own(Embeddings):\n"
+        "    def embed_documents(self, texts): return [[1.0] for _ in texts]\n"
+        "    def embed_query(self, text): return [1.0]\n"
+        "Own().embed_query('x')\n"
+        "otel_embed.summary()\n"
+    )
+    env = os.environ | {"OTEL_EMBED_LOG": "text"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr.startswith(f"{seen}:otel_embed.calls:embed_query Own" if seen else "")
+    assert bool(done.stderr) == bool(seen)
+
+
 def test_an_address_of_ones_own_is_taken() -> None:
     for address in ("https://hooks.slack.com/services/T0/B0/x", "HTTP://[::1]:8080/", "http://me:pw@host/?a=b#c"):
         assert Config.from_environment(pytest.fail, {"OTEL_EMBED_ALERT_WEBHOOK": address}).alert_webhook == address
