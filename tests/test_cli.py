@@ -322,6 +322,12 @@ time.sleep(30)
 """
 
 
+CONTROLLING = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Makes a terminal that of the program."""
+
+
 class TestSignals:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
     def test_a_signal_for_us_reaches_the_program_and_the_report_still_comes(
@@ -342,12 +348,9 @@ class TestSignals:
 
     def test_ctrl_c_reaches_the_program_once(self, env: dict[str, str]) -> None:
         """The terminal sends it to both of us."""
-        controlling = (
-            "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-        )
         ours, theirs = pty.openpty()
         with subprocess.Popen(
-            [sys.executable, "-c", controlling, *CLI, "run", "--", sys.executable, "-c", WAITS],
+            [sys.executable, "-c", CONTROLLING, *CLI, "run", "--", sys.executable, "-c", WAITS],
             stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True,
         ) as process:  # fmt: skip
             os.close(theirs)
@@ -358,6 +361,22 @@ class TestSignals:
         os.close(ours)
         assert said.count(b"got 2") == 1
         assert b"text-embedding-3-small" in said
+
+
+    def test_a_terminal_that_is_closed_takes_neither_the_exit_code_nor_the_files(
+        self, env: dict[str, str], tmp_path: Path
+    ) -> None:
+        ours, theirs = pty.openpty()
+        program = f"trap '{SEEN}; exit 9' HUP; echo ready; while :; do sleep 0.1; done"
+        with subprocess.Popen(
+            [sys.executable, "-c", CONTROLLING, *CLI, "run", *FILES, "--", "sh", "-c", program],
+            stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=tmp_path, start_new_session=True,
+        ) as process:  # fmt: skip
+            os.close(theirs)
+            _until(ours, b"ready")
+            os.close(ours)
+            assert process.wait(timeout=30) == 9
+        assert sorted(path.name for path in tmp_path.glob("o.*")) == ["o.html", "o.json", "o.svg"]
 
 
 def _until(terminal: int, expected: bytes) -> bytes:
