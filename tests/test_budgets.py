@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import pickle
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -468,7 +469,38 @@ class TestWebhook:
         with otel_embed.track() as usage:
             otel_embed.uninstrument()
         assert usage.seconds < 3
-        wait_for(lambda: any("ConnectionRefusedError" in message for message in caplog.messages))
+        wait_for(lambda: any(message.endswith("webhook: Connection refused") for message in caplog.messages))
+
+    @pytest.mark.parametrize(
+        ("address", "said"),
+        [
+            ("http://127.0.0.1:9/a secret", "its address is not valid"),
+            ("http://[::1/secret", "its address is not valid"),
+            ("http://127.0.0.1:9/sécret", "its address is not valid"),
+            ("secret", "its address is not valid"),
+        ],
+    )
+    def test_an_address_that_is_none_is_a_warning_without_it(
+        self, address: str, said: str, telemetry: Telemetry, client: openai.OpenAI, caplog: Any
+    ) -> None:
+        telemetry.instrument(daily_budget_usd=COST, alert_webhook=address)
+        ask(client)
+        wait_for(lambda: len(caplog.messages) == 2)
+        assert caplog.messages[1] == f"An alert could not be posted to the webhook: {said}"
+
+    def test_an_answer_that_is_no_http_is_a_warning(
+        self, telemetry: Telemetry, client: openai.OpenAI, monkeypatch: Any, caplog: Any
+    ) -> None:
+        monkeypatch.setattr(webhook, "_PAUSES", ())
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            telemetry.instrument(daily_budget_usd=COST, alert_webhook=f"http://127.0.0.1:{listener.getsockname()[1]}")
+            ask(client)
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"SSH-2.0\r\n\r\n")
+                wait_for(lambda: len(caplog.messages) == 2)
+        assert caplog.messages[1].endswith("webhook: its answer is no HTTP (BadStatusLine)")
 
 
 class Own(Embeddings):

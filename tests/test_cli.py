@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -122,7 +123,51 @@ class TestRun:
         (tmp_path / "gone").mkdir()
         done = cli("run", "--no-report", "--json", "gone/o.json", "--", "sh", "-c", f"{SEEN}; rm -r gone; exit 4")
         assert done.returncode == 4
-        assert done.stderr.startswith("otel-embed: the report could not be made: FileNotFoundError")
+        assert done.stderr == "otel-embed: cannot write gone/o.json: No such file or directory\n"
+
+    @pytest.mark.parametrize("stderr", ["2>/dev/full", "2>&-", "2>&1 >/dev/null | true"])
+    def test_where_stderr_fails_the_files_and_the_exit_code_are_as_ever(
+        self, stderr: str, env: dict[str, str], tmp_path: Path
+    ) -> None:
+        program = f"sleep 0.2; {SEEN}; exit 7"
+        command = shlex.join([*CLI, "run", *FILES, "--", "sh", "-c", program])
+        script = f"{{ {command}; echo $? > code; }} {stderr}"
+        subprocess.run(["sh", "-c", script], cwd=tmp_path, env=env, timeout=60, check=False)
+        assert (tmp_path / "code").read_text() == "7\n"
+        assert sorted(path.name for path in tmp_path.glob("o.*")) == ["o.html", "o.json", "o.svg"]
+
+    def test_a_file_that_cannot_be_written_costs_no_other(self, cli: Run, tmp_path: Path) -> None:
+        done = cli("run", "--json", "/dev/full", "--html", "o.html", "--", "sh", "-c", f"{SEEN}; exit 7")
+        assert done.returncode == 7
+        assert done.stderr.startswith("otel-embed: cannot write /dev/full: No space left on device\n\n otel-embed  sh")
+        assert "text-embedding-3-small" in (tmp_path / "o.html").read_text()
+
+    def test_files_that_a_shell_opened_for_the_program_stay_open(self, cli: Run) -> None:
+        command = shlex.join([*CLI, "run", "--no-report", "--", "cat", "/dev/fd/9"])
+        done = subprocess.run(
+            ["sh", "-c", f"{command} 9<<E\nhello\nE\n"], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert (done.stdout, done.stderr) == ("hello\n", "")
+
+    def test_without_a_directory_for_temporary_files_the_program_runs_unobserved(self, cli: Run) -> None:
+        few = 'ulimit -f 0; exec "$@"'  # no file can be written to, so there is no such directory
+        done = subprocess.run(
+            ["sh", "-c", few, "sh", *CLI, "run", "--", "sh", "-c", "echo ran; exit 7"],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (7, "ran\n")
+        assert done.stderr.startswith("otel-embed: nothing is observed, as no directory for it can be made: No usable")
+        assert done.stderr.count("\n") == 1
+
+    def test_a_file_in_a_working_directory_that_is_gone(self, env: dict[str, str], tmp_path: Path) -> None:
+        (tmp_path / "gone").mkdir()
+        command = shlex.join([*CLI, "run", "--json", "x.json", "--", "echo", "ran"])
+        done = subprocess.run(
+            ["sh", "-c", f"rmdir ../gone; exec {command}"],
+            cwd=tmp_path / "gone", env=env, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "otel-embed: cannot write x.json: the working directory: No such file or directory\n"
 
     def test_whoever_asked_for_the_summaries_before_gets_them_too(self, cli: Run, tmp_path: Path) -> None:
         done = cli("run", "--", *CLI, "run", "--", "sh", "-c", SEEN)
@@ -158,6 +203,14 @@ class TestPython:
         assert NOTHING in done.stderr
         assert "Instrumentation was on in 1 Python process." in done.stderr
         assert "Traceback" not in done.stderr
+
+    @pytest.mark.parametrize("alerts", ["on", "off"])
+    def test_a_bad_file_of_thresholds_is_warned_of_once(self, alerts: str, cli: Run, tmp_path: Path) -> None:
+        (tmp_path / "t.toml").write_text("[latency_p95]\nabove = -1\n")
+        program = f"{shlex.quote(sys.executable)} -c 'import otel_embed'; {SEEN}"
+        done = cli("run", "--", "sh", "-c", program, OTEL_EMBED_THRESHOLDS="t.toml", OTEL_EMBED_ALERTS=alerts)
+        assert done.stderr.count("latency_p95.above is -1") == 1
+        assert done.stderr.startswith("otel-embed: OTEL_EMBED_THRESHOLDS: t.toml: ")
 
     def test_its_python_children_are_instrumented_too(self, cli: Run, tmp_path: Path) -> None:
         (tmp_path / "app.py").write_text(
@@ -269,6 +322,12 @@ time.sleep(30)
 """
 
 
+CONTROLLING = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Makes a terminal that of the program."""
+
+
 class TestSignals:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
     def test_a_signal_for_us_reaches_the_program_and_the_report_still_comes(
@@ -289,12 +348,9 @@ class TestSignals:
 
     def test_ctrl_c_reaches_the_program_once(self, env: dict[str, str]) -> None:
         """The terminal sends it to both of us."""
-        controlling = (
-            "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-        )
         ours, theirs = pty.openpty()
         with subprocess.Popen(
-            [sys.executable, "-c", controlling, *CLI, "run", "--", sys.executable, "-c", WAITS],
+            [sys.executable, "-c", CONTROLLING, *CLI, "run", "--", sys.executable, "-c", WAITS],
             stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True,
         ) as process:  # fmt: skip
             os.close(theirs)
@@ -305,6 +361,22 @@ class TestSignals:
         os.close(ours)
         assert said.count(b"got 2") == 1
         assert b"text-embedding-3-small" in said
+
+
+    def test_a_terminal_that_is_closed_takes_neither_the_exit_code_nor_the_files(
+        self, env: dict[str, str], tmp_path: Path
+    ) -> None:
+        ours, theirs = pty.openpty()
+        program = f"trap '{SEEN}; exit 9' HUP; echo ready; while :; do sleep 0.1; done"
+        with subprocess.Popen(
+            [sys.executable, "-c", CONTROLLING, *CLI, "run", *FILES, "--", "sh", "-c", program],
+            stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=tmp_path, start_new_session=True,
+        ) as process:  # fmt: skip
+            os.close(theirs)
+            _until(ours, b"ready")
+            os.close(ours)
+            assert process.wait(timeout=30) == 9
+        assert sorted(path.name for path in tmp_path.glob("o.*")) == ["o.html", "o.json", "o.svg"]
 
 
 def _until(terminal: int, expected: bytes) -> bytes:
@@ -338,6 +410,15 @@ class TestReport:
     def test_a_saved_report_says_the_same_again(self, cli: Run) -> None:
         first = cli("run", "--json", "o.json", "--", "sh", "-c", SEEN).stderr
         assert cli("report", "o.json").stdout == first
+
+    def test_files_are_written_where_printing_fails(self, env: dict[str, str], tmp_path: Path) -> None:
+        script = f"{shlex.join([*CLI, 'report', str(SAMPLE), *FILES])} > /dev/full"
+        done = subprocess.run(
+            ["sh", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 2
+        assert done.stderr == "otel-embed: cannot print the report: No space left on device\n"
+        assert sorted(path.name for path in tmp_path.glob("o.*")) == ["o.html", "o.json", "o.svg"]
 
     @pytest.mark.parametrize(
         ("content", "said"),

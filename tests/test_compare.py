@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from math import comb
 from pathlib import Path
@@ -268,6 +270,15 @@ class TestMarkdown:
         assert "<details><summary>openai other</summary>" in said
         for block in re.findall(r"(?:^\|.*\|\n)+", said, re.MULTILINE):
             assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
+
+    @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "utf-16"])
+    def test_it_is_utf_8_wherever_it_is_made(self, encoding: str, tmp_path: Path) -> None:
+        (tmp_path / "x.json").write_text(json.dumps(document(drawn(500), "模型")))
+        command = [sys.executable, "-m", "otel_embed.cli", "compare", "x.json", "x.json", "--markdown"]
+        env = os.environ | {"PYTHONIOENCODING": encoding}
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=60, check=True)
+        said = done.stdout.decode()
+        assert said.startswith("### ✅") and "模型" in said and done.stderr == b""
 
     def test_a_name_cannot_become_markup(self, tmp_path: Path) -> None:
         evil = document(drawn(30), "</summary><img src=x>|@everyone `x` [a](b)\n\n# b")

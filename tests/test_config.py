@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -33,6 +36,60 @@ def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: str, allowe
     assert Config.from_environment(warnings.append, {name: value}) == Config()
     (warning,) = warnings
     assert name in warning and repr(value) in warning and allowed in warning
+
+
+ADDRESS = "OTEL_EMBED_ALERT_WEBHOOK='...' is not valid: it must be an http:// or https:// address with a host"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("OTEL_EMBED_DISABLED_PROVIDERS", "opnai,cohere", "='opnai' is not valid: it must be names among httpx, httpx2,"),
+        ("OTEL_EMBED_BUDGET_TIMEZONE", "Mars/Base", "='Mars/Base' is not valid: it must be a time zone of the IANA"),
+        ("OTEL_EMBED_THRESHOLDS", "nothere.toml", ": nothere.toml: there is no such file. The default thresholds"),
+        ("OTEL_EMBED_BAGGAGE_ATTRIBUTES", ",".join(f"k{n}" for n in range(21)), "='k20' is not valid: it must be at most 20"),
+        ("OTEL_EMBED_ALERT_WEBHOOK", "http://", ADDRESS),
+        ("OTEL_EMBED_ALERT_WEBHOOK", "http://host/a b", ADDRESS),
+        ("OTEL_EMBED_ALERT_WEBHOOK", "http://[::1/secret", ADDRESS),
+        ("OTEL_EMBED_ALERT_WEBHOOK", "https://host:port/secret", ADDRESS),
+    ],
+)
+@pytest.mark.parametrize("alerts", ["on", "auto", "off"])
+def test_a_value_that_nothing_else_would_look_at_is_one_line_of_a_program(
+    name: str, value: str, said: str, alerts: str, tmp_path: Path
+) -> None:
+    program = "import otel_embed; otel_embed.instrument(); print('ran')"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=kept | {name: value, "OTEL_EMBED_ALERTS": alerts},
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    (line,) = done.stderr.splitlines()
+    assert done.stdout == "ran\n"
+    assert line.startswith(name) and said in line and "secret" not in line
+
+
+@pytest.mark.parametrize(("logging", "seen"), [("", ""), ("import logging; logging.basicConfig(level='INFO')", "INFO")])
+def test_the_lines_of_calls_are_seen_where_logging_is_at_info(logging: str, seen: str) -> None:
+    program = (
+        f"{logging}\nimport otel_embed; otel_embed.instrument(); from langchain_core.embeddings import Embeddings\n"
+        "class Own(Embeddings):\n"
+        "    def embed_documents(self, texts): return [[1.0] for _ in texts]\n"
+        "    def embed_query(self, text): return [1.0]\n"
+        "Own().embed_query('x')\n"
+        "otel_embed.summary()\n"
+    )
+    env = os.environ | {"OTEL_EMBED_LOG": "text"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr.startswith(f"{seen}:otel_embed.calls:embed_query Own" if seen else "")
+    assert bool(done.stderr) == bool(seen)
+
+
+def test_an_address_of_ones_own_is_taken() -> None:
+    for address in ("https://hooks.slack.com/services/T0/B0/x", "HTTP://[::1]:8080/", "http://me:pw@host/?a=b#c"):
+        assert Config.from_environment(pytest.fail, {"OTEL_EMBED_ALERT_WEBHOOK": address}).alert_webhook == address
 
 
 def test_an_unknown_option_is_refused() -> None:

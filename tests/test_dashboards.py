@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +44,22 @@ def test_what_is_committed_is_what_is_generated(kind: str, tmp_path: Path) -> No
     made = {path.name: path.read_text() for path in (tmp_path / "new" / "folder").iterdir()}
     assert made == {path.name: path.read_text() for path in (FOLDER / kind).iterdir()}, "run: make generated"
     assert [Path(line).name for line in result.stdout.splitlines()] and len(result.stdout.splitlines()) == len(made)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii", "utf-8"])
+def test_a_directory_of_any_name_is_written_to_and_printed(encoding: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "otel_embed.cli", "dashboards", "grafana", "bö 模"]
+    env = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=60, check=True)
+    shown = "bö 模" if encoding == "utf-8" else "bö 模".encode(encoding, "replace").decode(encoding)
+    assert done.stdout.decode(encoding).startswith(f"{shown}/cost.json\n")
+    assert len(list((tmp_path / "bö 模").iterdir())) == len(BOARDS)
+
+
+def test_all_boards_are_written_whoever_reads_what_is_printed(tmp_path: Path) -> None:
+    command = f'"{sys.executable}" -m otel_embed.cli dashboards grafana boards | true'
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, timeout=60, check=True)
+    assert len(list((tmp_path / "boards").iterdir())) == len(BOARDS)
 
 
 def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:

@@ -124,6 +124,12 @@ def by_http(receiver: HttpReceiver, **more: str) -> dict[str, str]:
 
 
 class TestWhole:
+    @pytest.mark.parametrize("seconds", ["-1", "0"])
+    def test_a_time_that_is_none_is_refused(self, seconds: str, doctor: Doctor) -> None:
+        done = doctor.run("--timeout", seconds)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "is not in the range x>0" in done.stderr
+
     def test_where_all_is_well_it_says_so(self, doctor: Doctor) -> None:
         with HttpReceiver() as receiver:
             done = doctor.run(**by_http(receiver, OTEL_EXPORTER_OTLP_HEADERS="x-api-key=hunter2hunter2"))
@@ -568,6 +574,29 @@ class TestMistakes:
         assert all(finding["advice"] for finding in said)
         assert found.code == (1 if status == "problem" else 0)
 
+    @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+    @pytest.mark.parametrize(
+        ("endpoint", "said"),
+        [
+            ("http://[::1", "its brackets hold no IPv6 address, or only one of them is there: http://[::1"),
+            ("http://me:passw0rd@[::1", "its brackets hold no IPv6 address, or only one of them is there: [::1"),
+            ("http://localhost:notaport", "its port is not a number from 1 to 65535: http://localhost:notaport"),
+            ("http://localhost:99999", "its port is not a number from 1 to 65535: http://localhost:99999"),
+            ("http://localhost:0", "its port is not a number from 1 to 65535: http://localhost:0"),
+        ],
+    )
+    def test_an_endpoint_that_is_no_url_is_a_problem_of_its_own(
+        self, endpoint: str, said: str, protocol: str, exports: Exports
+    ) -> None:
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
+        found = exports(**variables)
+        assert found.said("Export", "problem", "warning") == [f"OTEL_EXPORTER_OTLP_ENDPOINT: {said}"]
+        assert "http://localhost:4317" in found.the("Export", said)["advice"]
+
+    def test_a_broken_endpoint_is_one_problem_of_the_whole_diagnosis(self, doctor: Doctor) -> None:
+        found = doctor(OTEL_EXPORTER_OTLP_ENDPOINT="http://[::1")
+        assert (found.code, len(found.said("Export", "problem"))) == (1, 1)
+
     @pytest.mark.parametrize(
         "variables",
         [
@@ -622,6 +651,18 @@ class TestSettings:
         assert (
             "there is no such file" in doctor("--offline", OTEL_EMBED_PRICES="none.toml").said("Settings", "warning")[0]
         )
+
+    def test_chat_rows_of_the_price_file_are_read(self, doctor: Doctor, tmp_path: Path) -> None:
+        row = '[[chat]]\nprovider = "openai"\nmodel = "{}"\ninput = {}\noutput = 1\n'
+        (tmp_path / "prices.toml").write_text(row.format("mine", 0.1) + row.format("theirs", 9999))
+        found = doctor("--offline", OTEL_EMBED_PRICES="prices.toml")
+        assert found.the("Settings", "row of your own")["facts"] == {"rows": ["openai mine"]}
+        assert "chat row 2: input is 9999; it must be from 0 to 1000" in found.said("Settings", "warning")[0]
+
+    def test_numbers_that_python_cannot_have_are_warnings(self, doctor: Doctor, tmp_path: Path) -> None:
+        (tmp_path / "beyond.toml").write_text("x = 1e99999999999999999999")
+        found = doctor("--offline", OTEL_EMBED_PRICES="beyond.toml", OTEL_EMBED_THRESHOLDS="beyond.toml")
+        assert sum("is beyond what a number can be" in said for said in found.said("Settings", "warning")) == 2
 
     def test_whether_tiktokens_encoding_is_here(self, doctor: Doctor, tmp_path: Path) -> None:
         source = (

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -23,6 +25,7 @@ from otel_embed.cli.known_prices import KnownPrices
 from otel_embed.pricing import chat
 from otel_embed.pricing.chat import ChatPrices
 from otel_embed.pricing.documents import Refused
+from otel_embed.pricing.prices import FORM as EMBEDDING_FORM
 from otel_embed.pricing.prices import Prices
 from otel_embed.run_record import ChatUsage
 
@@ -181,6 +184,31 @@ def test_what_is_explained_is_what_an_application_is_charged_with() -> None:
                 assert (price.input, price.output) == (charged["input tokens"], charged["output tokens"])
             elif (text := embedding.find(row.provider, name)) is not None:
                 assert charged[text.unit] == text.usd_per_million
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-8"])
+def test_a_name_that_stdout_cannot_show_is_replaced(encoding: str) -> None:
+    command = [sys.executable, "-m", "otel_embed.cli", "prices", "explain", "没有"]
+    env = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, env=env, capture_output=True, timeout=60, check=False)
+    shown = "没有" if encoding == "utf-8" else "??"
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert done.stdout.decode(encoding).startswith(f"{shown}: unknown; there are ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage"),
+    [
+        (["openai", "--help"], "prices list [OPTIONS] [PROVIDER]"),
+        (["openai", "a-model", "-h"], "prices explain [OPTIONS] [PROVIDER] MODEL"),
+        (["check", "--help"], "prices check [OPTIONS] [FILE]"),
+        (["--help"], "prices [OPTIONS] COMMAND [ARGS]..."),
+    ],
+)
+def test_help_is_that_of_the_command_that_is_meant(arguments: list[str], usage: str) -> None:
+    done = prices(*arguments)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.split("\n")[0].endswith(usage)
 
 
 def test_what_is_not_billed_by_the_token_is_said_to_have_no_cost() -> None:
@@ -349,10 +377,40 @@ def test_a_chat_row_that_is_wrong_is_said_and_the_others_hold(part: str, own: Ca
     assert prices("check", CENTURY).stdout.splitlines()[1:] == [f"{path}: 1 row, 1 mistake", f"  chat row 1: {said}"]
     warnings: list[str] = []
     known = ChatPrices.load(str(path), warnings.append, Prices.load(None, pytest.fail))
-    assert warnings == [f"OTEL_EMBED_PRICES: {path}: chat row 1: {said}. All other prices are used."]
+    assert warnings == [f"OTEL_EMBED_PRICES: {path}: chat row 1: {said}. {chat.FORM} All other prices are used."]
     mine, others = known.find("openai", None, "mine"), known.find("openai", None, "gpt-4o")
     assert mine is not None and (mine.input, mine.output, mine.source) == (0.12, 4.8, "user")
     assert others is not None and others.source == "table"
+
+
+def test_mistakes_in_rows_of_both_kinds_are_one_warning_that_says_what_either_may_be(own: Callable[[str], Path]) -> None:
+    path = own("[[price]]\nprovider = 'x'\n" + "[[chat]]\nprovider = 'x'\n" * 4)
+    missing = "row 1: model is missing; chat row 1: model is missing; chat row 2: model is missing; and 2 more."
+    (line,) = prices("openai").stderr.splitlines()
+    assert line == (
+        f"otel-embed: OTEL_EMBED_PRICES: {path}: {missing} {EMBEDDING_FORM} {chat.FORM} All other prices are used."
+    )
+    assert "[[price]]" in line and "[[chat]] with provider, model, input and output; it may have cached_input" in line
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("1e99999999999999999999", "'1e99999999999999999999' is beyond what a number can be"),
+        ("-1e-99999999999999999999", "'-1e-99999999999999999999' is beyond what a number can be"),
+        (f"0x{'f' * 5000}", "row 1: usd_per_million_tokens is too long to show; it must be from 0 to 5"),
+        (f"[0x{'f' * 5000}]", "row 1: usd_per_million_tokens is too long to show, not a number"),
+    ],
+)
+def test_a_number_that_python_cannot_have_is_a_mistake_like_any_other(
+    number: str, said: str, own: Callable[[str], Path]
+) -> None:
+    path = own(f"[[price]]\nprovider = 'x'\nmodel = 'y'\nusd_per_million_tokens = {number}")
+    done = prices("check", CENTURY)
+    assert (done.exit_code, done.stdout.splitlines()[2:]) == (1, [f"  {said}"])
+    listed = prices("openai")
+    assert listed.exit_code == 0
+    assert listed.stderr.startswith(f"otel-embed: OTEL_EMBED_PRICES: {path}: {said}. A row is")
 
 
 _VALUES = st.recursive(

@@ -98,6 +98,14 @@ def test_a_file_of_one_s_own_changes_the_rules(tmp_path: Path) -> None:
     assert "for" not in rule
 
 
+def test_a_cooldown_is_one_that_alertmanager_takes(tmp_path: Path) -> None:
+    path = tmp_path / "t.toml"
+    path.write_text('[latency_p95]\ncooldown = "0s"\n[error_rate]\ncooldown = "999999d"\n')
+    result = rules("alertmanager", "--thresholds", str(path))
+    assert (result.exit_code, result.stdout) == (1, rules("alertmanager").stdout)
+    assert "latency_p95.cooldown is '0s'" in result.stderr and "error_rate.cooldown is '999999d'" in result.stderr
+
+
 def test_a_mistake_is_said_and_the_rules_are_written_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +117,10 @@ def test_a_mistake_is_said_and_the_rules_are_written_all_the_same(
     assert "latency_p95.above is -2" in result.stderr
     assert result.stdout == (ALERTS / "prometheus.yaml").read_text()
     assert rules("prometheus", "--thresholds", str(tmp_path / "none.toml")).exit_code == 2
+    path.write_text("[latency_p95]\nabove = 1e99999999999999999999\n")
+    beyond = rules("prometheus", "--thresholds", str(path))
+    assert (beyond.exit_code, beyond.stdout) == (1, result.stdout)
+    assert beyond.stderr.count("\n") == 1 and "is beyond what a number can be" in beyond.stderr
 
 
 def test_datadog_s_own_models_know_all_of_it(every: str) -> None:

@@ -75,6 +75,9 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ("[cache_hit_rate]\nabove = 0.5", "cache_hit_rate.above is unknown; the keys are below, good, window, for,"),
         ('[latency_p95]\nwindow = "soon"', "latency_p95.window is 'soon'; it must be a time such as"),
         ('[latency_p95]\nwindow = "0s"', "latency_p95.window is '0s'; it must be a time such as"),
+        ('[latency_p95]\ncooldown = "0s"', "cooldown is '0s'; it must be a time such as \"30s\", \"5m\", \"1h\" or \"1d\", from 1s"),
+        ('[latency_p95]\ncooldown = "999999d"', "latency_p95.cooldown is '999999d'; it must be a time such as"),
+        ('[latency_p95]\nwindow = "366d"', "or \"1d\", from 1s to 365d"),
         ('[latency_p95]\nfor = 5', "latency_p95.for is 5; it must be a time such as"),
         ("[latency_p95]\nat_least = 1.5", "latency_p95.at_least is 1.5; it must be a whole number, 0 or more"),
         ('[latency_p95]\nseverity = "page"', "'page'; it must be one of info, warning, critical"),
@@ -82,6 +85,8 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
         ("[latency]\nabove = 1", "there is no threshold 'latency'; there are latency_p95, "),
         ("latency_p95 = 5", "latency_p95 is 5, not a section [latency_p95]"),
         ("[latency_p95", "The default thresholds are in force."),
+        ("[latency_p95]\nabove = 1e99999999999999999999", "'1e99999999999999999999' is beyond what a number can be."),
+        (f"[latency_p95]\nabove = 0x{'f' * 5000}", "above is too long to show; it must be a number, 0"),
     ],
 )
 def test_a_mistake_is_one_warning_that_says_what_is_allowed(text: str, said: str, tmp_path: Path) -> None:

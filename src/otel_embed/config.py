@@ -25,6 +25,7 @@ CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 """OpenTelemetry's own variable: with ``SPAN_ONLY`` or ``SPAN_AND_EVENT`` spans hold input texts, cut short."""
 
 
+MAX_ATTRIBUTES = 20
 RESERVED = ("error.", "gen_ai.", "http.", "hw.", "otel_embed.", "server.")
 
 
@@ -163,9 +164,9 @@ class _Reader:
     def address(self, name: str) -> str | None:
         """An address, which may hold a secret and is not shown."""
         value = self.text(name)
-        if value is None or value.lower().startswith(("http://", "https://")):
+        if value is None or _is_address(value):
             return value
-        return self._refused(name, "...", "an http:// or https:// address", None)
+        return self._refused(name, "...", "an http:// or https:// address with a host and without blanks", None)
 
     def attributes(self, name: str) -> tuple[str, ...]:
         """Names that attributes of the application's own may have, each once and in order."""
@@ -174,7 +175,10 @@ class _Reader:
         if taken:
             allowed = f"names of your own, without {', '.join(sorted(RESERVED))}"
             self._refused(name, ",".join(taken), allowed, "without them")
-        return tuple(key for key in asked if key not in taken)
+        found = [key for key in asked if key not in taken]
+        if beyond := found[MAX_ATTRIBUTES:]:
+            self._refused(name, ",".join(beyond), f"at most {MAX_ATTRIBUTES} names", "without these")
+        return tuple(found[:MAX_ATTRIBUTES])
 
     def captures(self) -> bool:
         return (self.text(CAPTURE_CONTENT) or "").upper() in ("SPAN_ONLY", "SPAN_AND_EVENT")
@@ -183,3 +187,14 @@ class _Reader:
         shown = "not set" if default is None else default
         self._warn(f"{name}={value!r} is not valid: it must be {allowed}. It stays {shown}.")
         return default
+
+
+def _is_address(value: str) -> bool:
+    from urllib.parse import urlsplit  # only where there is an address
+
+    try:
+        parts = urlsplit(value)
+        has_place = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a broken bracket; a port that is none
+        return False
+    return has_place and parts.scheme in ("http", "https") and value.isprintable() and " " not in value

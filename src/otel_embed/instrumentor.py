@@ -15,6 +15,7 @@ from opentelemetry.metrics import MeterProvider
 
 from otel_embed import __version__
 from otel_embed.config import Config
+from otel_embed.environment_variables import OTEL_EMBED_DISABLED_PROVIDERS
 from otel_embed.frameworks import FRAMEWORKS
 from otel_embed.gauges import gpu, stores
 from otel_embed.guard import Guard
@@ -109,7 +110,12 @@ def declared() -> Iterable[Provider]:
 
 
 def _enabled(config: Config) -> Iterable[Provider]:
-    return (provider for provider in declared() if provider.name not in config.disabled_providers)
+    providers = list(declared())
+    known = [*dict.fromkeys(provider.name for provider in providers), gpu.NAME, stores.NAME]
+    if unknown := [str(name) for name in config.disabled_providers if name not in known]:
+        said = "%s=%r is not valid: it must be names among %s. It switches nothing off."
+        _logger.warning(said, OTEL_EMBED_DISABLED_PROVIDERS, ",".join(sorted(unknown)), ", ".join(known))
+    return [provider for provider in providers if provider.name not in config.disabled_providers]
 
 
 def _third_party() -> Iterable[Provider]:

@@ -21,6 +21,8 @@ Standing = Literal["good", "fair", "bad"]
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION: Final = re.compile(r"(\d{1,6})([smhd])")
+_LONGEST_DAYS: Final = 365
+"""Other systems refuse what is much longer."""
 _KEYS: Final = ("good", "window", "for", "cooldown", "at_least", "severity", "alert")
 METRICS: Final = {
     "latency_p95": names.DURATION.name,
@@ -173,7 +175,7 @@ def _with(threshold: Threshold, key: str, value: Any) -> Threshold:
     if key == "for":
         return replace(threshold, hold=_seconds(value))
     if key == "cooldown":
-        return replace(threshold, cooldown=_seconds(value))
+        return replace(threshold, cooldown=_seconds(value, least=1))
     if key == "at_least":
         if type(value) is not int or not 0 <= value <= 10**9:
             raise Refused(f"is {quoted(value)}; it must be a whole number, 0 or more")
@@ -201,6 +203,8 @@ def _number(threshold: Threshold, value: Any) -> float:
 
 def _seconds(value: Any, least: int = 0) -> float:
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if found is None or int(found[1]) * _SECONDS[found[2]] < least:
-        raise Refused(f'is {quoted(value)}; it must be a time such as "30s", "5m", "1h" or "1d"')
-    return float(int(found[1]) * _SECONDS[found[2]])
+    seconds = int(found[1]) * _SECONDS[found[2]] if found else -1
+    if not least <= seconds <= _LONGEST_DAYS * _SECONDS["d"]:
+        allowed = f'a time such as "30s", "5m", "1h" or "1d", from {least}s to {_LONGEST_DAYS}d'
+        raise Refused(f"is {quoted(value)}; it must be {allowed}")
+    return float(seconds)

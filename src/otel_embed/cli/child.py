@@ -50,7 +50,7 @@ def run(command: Sequence[str], env: Mapping[str, str]) -> int:
             started[0].send_signal(number)
 
     with _handled(deliver):
-        process = subprocess.Popen(command, env=env)
+        process = subprocess.Popen(command, env=env, close_fds=False)  # a shell passes files on: cat <(...)
         started.append(process)
         for number in early:
             process.send_signal(number)

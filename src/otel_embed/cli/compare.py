@@ -69,7 +69,8 @@ def command(
     else:
         from otel_embed.cli.compare_text import markdown, write
 
-        click.echo(markdown(found)) if as_markdown else write(found, sys.stdout)
+        # Markdown is for a file or a request, which is UTF-8 wherever it is made.
+        click.echo(markdown(found).encode("utf-8", "replace")) if as_markdown else write(found, sys.stdout)
     ctx.exit(code)
 
 

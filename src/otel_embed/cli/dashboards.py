@@ -10,6 +10,7 @@ from otel_embed.backends import datadog_board
 from otel_embed.backends.grafana import boards
 from otel_embed.cli.output import Refused
 from otel_embed.cli.targets import in_force
+from otel_embed.cli.terminal import printable, say
 
 _directory = click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 
@@ -38,6 +39,7 @@ def _write(directory: Path, files: dict[str, str]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (directory / name).write_text(content, encoding="utf-8")
-            click.echo(directory / name)
     except OSError as error:
         raise Refused(f"cannot write {error.filename or directory}: {error.strerror}") from None
+    for name in files:
+        say(printable(str(directory / name)))

@@ -17,7 +17,10 @@ from otel_embed.config import Config
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as data.")
 @click.option("--offline", is_flag=True, help="Connect to nothing: leave out whether the endpoint answers.")
-@click.option("--timeout", default=30.0, show_default=True, help="Seconds that the import of a library may take.")
+@click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), default=30.0, show_default=True,
+    help="Seconds that the import of a library may take.",
+)
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, offline: bool, timeout: float) -> None:
     """Say why telemetry arrives, or does not.

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal, NamedTuple, get_args
 
-from otel_embed.pricing.chat import ChatPrice, ChatPrices, ChatRow, undated
-from otel_embed.pricing.prices import Price, Prices, Row
+from otel_embed.pricing.chat import ChatPrice, ChatRow, load, undated
+from otel_embed.pricing.prices import Price, Row
 from otel_embed.record import Unit
 
 _ANSWER_SECONDS = 30.0
@@ -50,8 +50,7 @@ class KnownPrices:
     """The package's tables under the rows of a file of one's own."""
 
     def __init__(self, own: str | None, warnings: list[str], *, extra: bool = False) -> None:
-        self._prices = Prices.load(own, warnings.append, extra=extra)
-        self._chat = ChatPrices.load(own, warnings.append, self._prices, extra=extra)
+        self._prices, self._chat = load(own, warnings.append, extra=extra)
 
     def rows(self, provider: str | None = None) -> list[Known]:
         """Embedding models first; all of one provider or of every one."""

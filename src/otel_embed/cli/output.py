@@ -37,23 +37,44 @@ def check(*paths: Path | None) -> None:
     for path in paths:
         if path is None:
             continue
-        if not path.absolute().parent.is_dir():
-            raise Refused(f"cannot write {path}: {path.absolute().parent} is not a directory")
-        if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        try:
+            folder = path.absolute().parent
+        except OSError as error:
+            raise Refused(f"cannot write {path}: the working directory: {error.strerror}") from error
+        if not folder.is_dir():
+            raise Refused(f"cannot write {path}: {folder} is not a directory")
+        if not os.access(path if path.exists() else folder, os.W_OK):
             raise Refused(f"cannot write {path}: permission denied")
 
 
-def write(summary: Summary, json_file: Path | None, html_file: Path | None, svg_file: Path | None) -> None:
-    """Write the files that were asked for. Raises OSError."""
-    if json_file:
-        from otel_embed.cli.report_json import to_dict
+def write(summary: Summary, json_file: Path | None, html_file: Path | None, svg_file: Path | None) -> list[str]:
+    """Write the files that were asked for. What could not be written costs no other; it is said, a phrase each."""
+    wrong = []
+    for path, content in ((json_file, _data), (html_file, _page), (svg_file, _picture)):
+        if path is None:
+            continue
+        try:
+            path.write_text(content(summary), encoding="utf-8", errors="replace")
+        except OSError as error:
+            wrong.append(f"cannot write {path}: {error.strerror}")
+        except Exception as error:
+            wrong.append(f"{path} could not be made: {type(error).__name__}: {error}")
+    return wrong
 
-        json_file.write_text(json.dumps(to_dict(summary), indent=2) + "\n", encoding="utf-8")
-    if html_file:
-        from otel_embed.cli.report_html import page
 
-        html_file.write_text(page(summary), encoding="utf-8", errors="replace")
-    if svg_file:
-        from otel_embed.cli.report_svg import picture
+def _data(summary: Summary) -> str:
+    from otel_embed.cli.report_json import to_dict
 
-        svg_file.write_text(picture(summary), encoding="utf-8", errors="replace")
+    return json.dumps(to_dict(summary), indent=2) + "\n"
+
+
+def _page(summary: Summary) -> str:
+    from otel_embed.cli.report_html import page
+
+    return page(summary)
+
+
+def _picture(summary: Summary) -> str:
+    from otel_embed.cli.report_svg import picture
+
+    return picture(summary)

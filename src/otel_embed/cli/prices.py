@@ -15,7 +15,7 @@ import click
 from otel_embed.cli.known_prices import KnownPrices
 from otel_embed.cli.price_check import check
 from otel_embed.cli.price_rows import explained, table
-from otel_embed.cli.terminal import printable, put
+from otel_embed.cli.terminal import printable, put, say
 from otel_embed.environment_variables import OTEL_EMBED_PRICES
 
 MAX_AGE = 180
@@ -26,7 +26,8 @@ class _Prices(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         names = [argument for argument in args if not argument.startswith("-")]
-        if not {"-h", "--help"} & set(args) and (not names or names[0] not in self.commands):
+        helps = not names and not {"-h", "--help"}.isdisjoint(args)
+        if not helps and (not names or names[0] not in self.commands):
             args = ["explain" if len(names) > 1 else "list", *args]
         return super().parse_args(ctx, args)
 
@@ -57,7 +58,7 @@ def listed(ctx: click.Context, provider: str | None, as_json: bool) -> None:
         put(table(rows), sys.stdout)
     else:
         providers = ", ".join(known.providers())
-        click.echo(printable(f"{provider}: no price of this provider is known; there are prices of {providers}"))
+        say(printable(f"{provider}: no price of this provider is known; there are prices of {providers}"))
     ctx.exit(0 if rows else 1)
 
 
@@ -82,10 +83,10 @@ def explain(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
         mine = any(price.source == "user" for price in row.prices)
         before = [each for each in ours.named(row.model, row.provider) if mine and each.kind == row.kind]
         for line in explained(row, own, before[0] if before else None):
-            click.echo(printable(line))
+            say(printable(line))
     if not (found or as_json):
         for line in _unexplained(known, provider, model):
-            click.echo(printable(line))
+            say(printable(line))
     ctx.exit(0 if found else 1)
 
 
@@ -105,7 +106,7 @@ def checked(ctx: click.Context, file: str | None, max_age: int, as_json: bool) -
         _print(found.to_dict())
     else:
         for line in found.lines():
-            click.echo(printable(line))
+            say(printable(line))
     ctx.exit(0 if found.is_good else 1)
 
 

@@ -8,14 +8,16 @@ from pathlib import Path
 import click
 
 from otel_embed.cli import output, unseen
-from otel_embed.cli.document import load, merge
+from otel_embed.cli.document import Summary, load, merge
 from otel_embed.cli.fields import DocumentError
+from otel_embed.cli.streams import complain, let_go
 
 
 @click.command("report")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @output.files
-def command(files: tuple[Path, ...], **written: Path | None) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, files: tuple[Path, ...], **written: Path | None) -> None:
     """Print the report of summaries that `otel-embed run --json` saved, added up.
 
     Files that an instrumented process wrote to OTEL_EMBED_REPORT_DIR are read as well.
@@ -25,13 +27,24 @@ def command(files: tuple[Path, ...], **written: Path | None) -> None:
         summary = merge([load(path) for path in files])
     except DocumentError as error:
         raise output.Refused(str(error)) from error
+    wrong = output.write(summary, **written)
+    for said in wrong:
+        complain(said)
+    try:
+        _print(summary)
+    except BrokenPipeError:  # as head does once it has what it wants
+        let_go(sys.stdout)
+    except OSError as error:
+        wrong.append(f"cannot print the report: {error.strerror}")
+        complain(wrong[-1])
+        let_go(sys.stdout)
+    ctx.exit(output.Refused.exit_code if wrong else 0)
+
+
+def _print(summary: Summary) -> None:
     if summary.is_empty:
         click.echo(f"otel-embed: {unseen.HEADLINE}")
-    else:
-        from otel_embed.cli.report_text import write
+        return
+    from otel_embed.cli.report_text import write
 
-        write(summary, sys.stdout)
-    try:
-        output.write(summary, **written)
-    except OSError as error:
-        raise output.Refused(f"cannot write {error.filename}: {error.strerror}") from error
+    write(summary, sys.stdout)

@@ -37,7 +37,7 @@ def _write(ctx: click.Context, file: Path | None, form: Callable[[Sequence[Alert
     if file is not None and not file.is_file():
         raise Refused(f"cannot read {file}: there is no such file")
     found = alerts(Thresholds.load(path, warnings.append))
-    click.echo(form(found), nl=False)
+    click.echo(form(found).encode("utf-8", "replace"), nl=False)  # YAML and JSON are UTF-8 wherever they are made
     for warning in warnings:
         click.echo(f"otel-embed: {warning}", err=True)
     ctx.exit(1 if warnings else 0)

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,8 @@ import click
 from otel_embed.cli import child, output, unseen
 from otel_embed.cli.document import Summary, load, merge
 from otel_embed.cli.fields import DocumentError
+from otel_embed.cli.streams import complain, let_go
+from otel_embed.environment_variables import OTEL_EMBED_THRESHOLDS
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -43,22 +45,35 @@ def command(
     which none names an exporter or an endpoint go nowhere.
     """
     output.check(*written.values())
-    finished = _run(command, live)
+    if os.environ.get(OTEL_EMBED_THRESHOLDS, "").strip():
+        _look_at_thresholds()
     try:
-        if not no_report:
-            _print(finished)
-        output.write(finished.summary, **written)
-    except Exception as error:
-        click.echo(f"otel-embed: the report could not be made: {type(error).__name__}: {error}", err=True)
+        reports = TemporaryDirectory(prefix="otel-embed-", ignore_cleanup_errors=True)
+    except OSError as error:
+        complain(f"nothing is observed, as no directory for it can be made: {error.strerror}")
+        ctx.exit(_exit_code(command, os.environ))
+    finished = _run(command, reports, live)
+    for said in output.write(finished.summary, **written):
+        complain(said)
+    if not no_report:
+        _report(finished)
+    let_go(sys.stderr)
     ctx.exit(finished.summary.exit_code or 0)
 
 
-def _run(command: Sequence[str], live: bool) -> Finished:
-    with TemporaryDirectory(prefix="otel-embed-", ignore_cleanup_errors=True) as name:
+def _look_at_thresholds() -> None:
+    """What is wrong with the file is said once, before the program starts, and not by each of its processes."""
+    from otel_embed.cli.targets import in_force
+
+    in_force()
+
+
+def _run(command: Sequence[str], reports: TemporaryDirectory[str], live: bool) -> Finished:
+    with reports as name:
         directory = Path(name)
         started = time.monotonic()
         with _shown(directory) if live else nullcontext():
-            code = _exit_code(command, directory)
+            code = _exit_code(command, child.environment(os.environ, name))
         elapsed = time.monotonic() - started
         summary = _collect(directory)
         summary.command, summary.exit_code, summary.elapsed_seconds = list(command), code, elapsed
@@ -73,15 +88,18 @@ def _shown(directory: Path) -> AbstractContextManager[None]:
     return view(directory, sys.stderr)
 
 
-def _exit_code(command: Sequence[str], directory: Path) -> int:
+def _exit_code(command: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
-        return child.run(command, child.environment(os.environ, str(directory)))
+        return child.run(command, environment)
     except OSError as error:
         if shutil.which(command[0]) is None and not os.path.exists(command[0]):
-            click.echo(f"otel-embed: command not found: {command[0]}", err=True)
-            sys.exit(NOT_FOUND)
-        click.echo(f"otel-embed: cannot run {command[0]}: {error.strerror}", err=True)
-        sys.exit(NOT_EXECUTABLE)
+            complain(f"command not found: {command[0]}")
+            code = NOT_FOUND
+        else:
+            complain(f"cannot run {command[0]}: {error.strerror}")
+            code = NOT_EXECUTABLE
+        let_go(sys.stderr)
+        sys.exit(code)
 
 
 def _collect(directory: Path) -> Summary:
@@ -90,7 +108,7 @@ def _collect(directory: Path) -> Summary:
         try:
             summaries.append(load(path))
         except DocumentError as error:
-            click.echo(f"otel-embed: what one process saw is lost: {error}", err=True)
+            complain(f"what one process saw is lost: {error}")
     return merge(summaries)
 
 
@@ -101,7 +119,14 @@ def _hand_on(directory: Path, wanted: Path) -> None:
         for path in directory.glob("*.json"):
             shutil.copy(path, wanted)
     except OSError as error:
-        click.echo(f"otel-embed: OTEL_EMBED_REPORT_DIR: {error}", err=True)
+        complain(f"OTEL_EMBED_REPORT_DIR: {error}")
+
+
+def _report(finished: Finished) -> None:
+    try:
+        _print(finished)
+    except Exception as error:
+        complain(f"the report could not be made: {type(error).__name__}: {error}")
 
 
 def _print(finished: Finished) -> None:

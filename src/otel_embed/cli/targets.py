@@ -7,9 +7,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Literal, NamedTuple
 
-import click
-
 from otel_embed.cli.figures import Figures
+from otel_embed.cli.streams import complain
 from otel_embed.cli.units import percent, rate, seconds, short_count
 from otel_embed.environment_variables import OTEL_EMBED_THRESHOLDS
 from otel_embed.thresholds import Thresholds
@@ -35,7 +34,7 @@ class Target(NamedTuple):
 def in_force() -> Thresholds:
     """What the environment says; what is wrong with it is said once, on stderr."""
     path = os.environ.get(OTEL_EMBED_THRESHOLDS, "").strip() or None
-    return Thresholds.load(path, lambda warning: click.echo(f"otel-embed: {warning}", err=True))
+    return Thresholds.load(path, complain)
 
 
 def held(name: str, threshold: str, value: float | None, shown: str, unit: Callable[[float], str]) -> Target | None:

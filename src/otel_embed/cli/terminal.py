@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TextIO
 
+import click
 from rich.console import Console, RenderableType
 from rich.table import Table
 
@@ -31,11 +33,16 @@ def put(renderable: RenderableType, stream: TextIO, printer: Console | None = No
     stream.flush()
 
 
+def say(text: str) -> None:
+    """A line on stdout, in what that can show."""
+    click.echo(encodable(text, sys.stdout.encoding))
+
+
 def encodable(text: str, encoding: str | None) -> str:
     """``text`` with what an encoding lacks replaced by what comes close."""
     encoding = encoding or "ascii"
     if encoding.lower().startswith("utf"):
-        return text
+        return text.encode("utf-8", "replace").decode("utf-8")
     return text.translate(ASCII).encode(encoding, "replace").decode(encoding)
 
 

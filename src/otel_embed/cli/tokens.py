@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_embed.cli.output import Refused
-from otel_embed.cli.terminal import printable, put
+from otel_embed.cli.terminal import printable, put, say
 from otel_embed.config import Config
 from otel_embed.pricing.tokens import MODELS, locate, prefetch
 
@@ -55,7 +55,7 @@ def fetch(ctx: click.Context, encodings: tuple[str, ...], cache_dir: Path | None
         except OSError as error:
             click.echo(f"otel-embed: {name} could not be fetched: {error}", err=True)
             ctx.exit(1)
-        click.echo(path)
+        say(printable(path))
     if folder:
         click.echo(f"The programs that are to find it there need TIKTOKEN_CACHE_DIR={folder}", err=True)
 

@@ -9,7 +9,7 @@ from math import ceil
 from otel_embed.config import Config
 from otel_embed.observe import OpenCall
 from otel_embed.pricing.billers import Billers
-from otel_embed.pricing.chat import ChatPrices
+from otel_embed.pricing.chat import ChatPrices, load
 from otel_embed.pricing.prices import Price, Prices
 from otel_embed.pricing.recorded import RecordedTokens
 from otel_embed.pricing.tokens import Calibration, TokenCounter
@@ -41,8 +41,8 @@ class Pricing:
     @classmethod
     def configured(cls, config: Config, warn: Callable[[str], None]) -> Pricing:
         counter = TokenCounter(config.token_counting, fetch=config.token_fetch, timeout=config.token_fetch_timeout)
-        prices = Prices.load(config.prices, warn, extra=True)
-        return cls(prices, counter, ChatPrices.load(config.prices, warn, prices, extra=True))
+        prices, chat = load(config.prices, warn, extra=True)
+        return cls(prices, counter, chat)
 
     def count(self, request: Request) -> Usage | None:
         """The tokens of inputs whose provider does not report them; None where they are not to be counted."""

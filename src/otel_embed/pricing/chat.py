@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from otel_embed.environment_variables import OTEL_EMBED_PRICES
 from otel_embed.pricing import import_aside
 from otel_embed.pricing.documents import Refused, aliases, day, named, parsed, quoted, read_document
-from otel_embed.pricing.prices import Elsewhere, Prices, genai_name
+from otel_embed.pricing.prices import FORM as EMBEDDING_FORM
+from otel_embed.pricing.prices import Elsewhere, Prices, genai_name, inspect, warning
 from otel_embed.record import Cost, CostSource
 from otel_embed.run_record import ChatUsage
 
@@ -21,6 +21,10 @@ _LIMIT = "up_to_input_tokens"
 _FIELDS = {"provider", "model", "aliases", *_AMOUNTS, _LIMIT, "source", "checked"}
 _HIGHEST = Decimal(1000)
 """Dollars for a million tokens. No price is higher: a misplaced decimal point is the likely mistake."""
+FORM = (
+    "A row is a [[chat]] with provider, model, input and output; "
+    f"it may have cached_input, cache_write, aliases, {_LIMIT}, source and checked."
+)
 _DATED = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2})$")
 _REMEMBERED = 4096
 
@@ -79,12 +83,10 @@ class ChatPrices:
         """The package's table, then ``[[chat]]`` rows of the file ``override``; what is wrong there is said once."""
         table = parsed(pkgutil.get_data(__package__, "chat.toml") or b"")
         rows = [_row(entry, "table") for entry in table["chat"]]
-        problems: list[str] = []
-        if override:
-            own, problems = user_rows(override)
-            rows += own
-        if problems:
-            warn(f"{OTEL_EMBED_PRICES}: {override}: {'; '.join(problems[:3])}. All other prices are used.")
+        own, problems = user_rows(override) if override else ([], [])
+        rows += own
+        if override and problems:
+            warn(warning(override, problems, FORM))
         return cls(rows, names, extra=extra)
 
     def find(self, provider: str, response_model: str | None, request_model: str | None) -> ChatPrice | None:
@@ -125,6 +127,19 @@ class ChatPrices:
         plain = self._names.plain(provider, model)
         names = (model.strip().lower(), plain, undated(plain))
         return next((self._rows[provider, name] for name in names if (provider, name) in self._rows), None)
+
+
+def load(override: str | None, warn: Callable[[str], None], *, extra: bool = False) -> tuple[Prices, ChatPrices]:
+    """Prices of both kinds; what is wrong with the file ``override`` is said in one call of ``warn``."""
+    said: list[str] = []
+    prices = Prices.load(override, said.append, extra=extra)
+    chat = ChatPrices.load(override, said.append, prices, extra=extra)
+    if override and len(said) > 1:
+        problems = [*inspect(override)[1], *user_rows(override)[1]]
+        said = [warning(override, problems, f"{EMBEDDING_FORM} {FORM}")]
+    for text in said:
+        warn(text)
+    return prices, chat
 
 
 def undated(model: str) -> str:

@@ -28,8 +28,15 @@ def read_document(path: str) -> dict[str, Any]:
 
 def parsed(data: bytes) -> dict[str, Any]:
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    document: dict[str, Any] = toml.loads(data.decode("utf-8-sig"), parse_float=Decimal)
+    document: dict[str, Any] = toml.loads(data.decode("utf-8-sig"), parse_float=_decimal)
     return document
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        raise Refused(f"{quoted(text)} is beyond what a number can be") from None
 
 
 def named(entry: dict[str, Any], key: str, default: str | None = None) -> str:
@@ -55,5 +62,8 @@ def day(value: Any) -> str:
 
 
 def quoted(value: Any) -> str:
-    text = str(value) if isinstance(value, Decimal) else repr(value)
+    try:
+        text = str(value) if isinstance(value, Decimal) else repr(value)
+    except ValueError:  # Python writes no whole number with more than 4,300 digits
+        text = "too long to show"
     return text if len(text) <= 60 else f"{text[:57]}..."

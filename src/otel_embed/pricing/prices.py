@@ -69,7 +69,7 @@ _PRICES: dict[str, _Field] = {
     "usd_per_image": _Field("images", 1_000_000, Decimal("0.1")),
 }
 _FIELDS = ("provider", "model", "aliases", *_PRICES, "source", "checked")
-_FORM = (
+FORM = (
     f"A row is a [[price]] with provider, model and one price or more of {', '.join(_PRICES)}; "
     "it may have aliases, source and checked."
 )
@@ -101,7 +101,7 @@ class Prices:
             own, problems = _user_rows(os.path.expanduser(override))
             rows += own
             if problems:
-                warn(_warning(override, problems))
+                warn(warning(override, problems))
         return cls(rows, spellings(), extra=extra)
 
     def find(self, provider: str, *models: str | None) -> Price | None:
@@ -270,9 +270,10 @@ def _exact(key: str, value: Any) -> float:
     return float(amount * scale)
 
 
-def _warning(path: str, problems: list[str]) -> str:
+def warning(path: str, problems: list[str], form: str = FORM) -> str:
+    """``form`` says what a row may be."""
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-    return f"{OTEL_EMBED_PRICES}: {path}: {'; '.join(problems[:3])}{more}. {_FORM} All other prices are used."
+    return f"{OTEL_EMBED_PRICES}: {path}: {'; '.join(problems[:3])}{more}. {form} All other prices are used."
 
 
 class Elsewhere(Generic[P]):

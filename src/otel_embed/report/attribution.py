@@ -15,13 +15,13 @@ from types import TracebackType
 from opentelemetry import baggage, context
 from opentelemetry.context import Context
 
-from otel_embed.config import RESERVED, is_reserved
+from otel_embed.config import MAX_ATTRIBUTES, RESERVED, is_reserved
 from otel_embed.guard import guarded
 from otel_embed.observe import OpenCall
 from otel_embed.record import Attribution
 from otel_embed.report.totals import OVERFLOW
 
-MAX_VALUES, MAX_KEYS, MAX_CHARACTERS, _MAX_KNOWN = 100, 20, 128, 10_000
+MAX_VALUES, MAX_CHARACTERS, _MAX_KNOWN = 100, 128, 10_000
 _OWN = context.create_key("otel-embed-attribution")
 _recorders: weakref.WeakSet[Attributions] = weakref.WeakSet()
 _used = False
@@ -74,7 +74,7 @@ class Attributions:
         with self._lock:
             for key, value in asked:
                 text = value[:MAX_CHARACTERS]
-                if text and (key in self._seen or len(self._seen) < MAX_KEYS):
+                if text and (key in self._seen or len(self._seen) < MAX_ATTRIBUTES):
                     found.append((key, self._bounded(key, text)))
             attribution = tuple(found)
             if len(self._known) < _MAX_KNOWN:

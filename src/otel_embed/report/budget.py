@@ -70,7 +70,7 @@ class Budget:
 
     def _begin(self, found: tuple[Rule, ...], config: Config) -> None:
         earlier, told = self._accounts, self._alerts.told
-        calendar = Calendar.named(config.budget_timezone, _logger.warning) if found else Calendar()
+        calendar = Calendar.named(config.budget_timezone, _logger.warning)
         self._alerts = Alerts(Webhook(config.alert_webhook) if config.alert_webhook else None)
         self._alerts.told.update(told)
         self._accounts = Accounts(found, calendar, bool(found and config.budget_redis_url))

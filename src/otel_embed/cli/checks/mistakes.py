@@ -20,6 +20,7 @@ _OTHER_PORTS = {
 }
 _LONG_TIMEOUT = 600.0
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_LIKE_THIS = "Write it like http://localhost:4317, or http://[::1]:4317 for an IPv6 address."
 
 
 def check(exports: Sequence[Export], environ: Mapping[str, str]) -> list[Finding]:
@@ -32,9 +33,12 @@ def check(exports: Sequence[Export], environ: Mapping[str, str]) -> list[Finding
 
 
 def _of_export(export: Export) -> Iterator[Finding]:
-    scheme, host, port, path = _parts(export.endpoint)
     shown = secrets.url(export.endpoint)
     name = export.variable or _ENDPOINT
+    if wrong := _broken(export.endpoint):
+        yield Finding("problem", f"{name}: {wrong}: {shown.removesuffix(f'/v1/{export.signal}')}", _LIKE_THIS)
+        return
+    scheme, host, port, path = _parts(export.endpoint)
     if not host:
         yield _no_scheme(export, name, shown)
         return
@@ -53,12 +57,22 @@ def _of_export(export: Export) -> Iterator[Finding]:
         yield from _proxy(scheme, host)
 
 
-def _parts(endpoint: str) -> tuple[str, str, int | None, str]:
+def _broken(endpoint: str) -> str | None:
+    """What no URL may have; gRPC's own forms of an address are none."""
     try:
         parts = urlsplit(endpoint)
-        return parts.scheme, parts.hostname or "", parts.port, parts.path
     except ValueError:
-        return "", "", None, ""
+        return "its brackets hold no IPv6 address, or only one of them is there"
+    try:
+        fits = parts.port != 0
+    except ValueError:
+        fits = False
+    return None if fits else "its port is not a number from 1 to 65535"
+
+
+def _parts(endpoint: str) -> tuple[str, str, int | None, str]:
+    parts = urlsplit(endpoint)
+    return parts.scheme, parts.hostname or "", parts.port, parts.path
 
 
 def _no_scheme(export: Export, name: str, shown: str) -> Finding:

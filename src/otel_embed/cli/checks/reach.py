@@ -50,8 +50,7 @@ def _check(export: Export) -> Finding | None:
 def _place(export: Export) -> Place | None:
     """Where the first connection of an export goes: to the endpoint, or to the proxy before it."""
     place = _host_and_port(export.endpoint, export.protocol)
-    scheme = urlsplit(export.endpoint).scheme
-    proxy = getproxies().get(scheme)
+    proxy = place and getproxies().get(urlsplit(export.endpoint).scheme)
     if place is None or not proxy or proxy_bypass(place.host):
         return place
     before = _host_and_port(proxy if "://" in proxy else f"http://{proxy}", export.protocol)
@@ -64,7 +63,7 @@ def _host_and_port(endpoint: str, protocol: str) -> Place | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if not host or (protocol != GRPC and parts.scheme not in ("http", "https")) or parts.scheme.startswith("unix"):
+    if not host or port == 0 or (protocol != GRPC and parts.scheme not in ("http", "https")) or parts.scheme.startswith("unix"):
         return None
     return Place(host, port or (80 if parts.scheme == "http" and protocol != GRPC else 443))
 

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 from otel_embed import environment_variables
 from otel_embed.cli.checks.findings import Finding
+from otel_embed.cli.known_prices import KnownPrices
 from otel_embed.cli.units import plural
 from otel_embed.config import CAPTURE_CONTENT, Config
 from otel_embed.environment_variables import (
@@ -18,7 +19,6 @@ from otel_embed.environment_variables import (
 )
 from otel_embed.gauges import gpu, stores
 from otel_embed.instrumentor import declared
-from otel_embed.pricing.prices import Prices
 from otel_embed.pricing.tokens import MODELS, locate
 from otel_embed.report.budgets.periods import Calendar
 from otel_embed.report.budgets.rules import rules
@@ -68,7 +68,7 @@ def _prices(path: str | None) -> Iterator[Finding]:
     if path is None:
         return
     warnings: list[str] = []
-    rows = [row for row in Prices.load(path, warnings.append).rows() if any(p.source == "user" for p in row.prices)]
+    rows = [row for row in KnownPrices(path, warnings).rows() if any(price.source == "user" for price in row.prices)]
     yield from (Finding("warning", warning) for warning in warnings)
     if rows:
         said = f"{OTEL_EMBED_PRICES}: {plural(len(rows), 'row')} of your own in force"

@@ -31,7 +31,7 @@ _logger = logging.getLogger("otel_embed.alerts")
 EVERY_SECONDS = 5.0
 _WAIT_SECONDS = 2.0
 _BEGINNING, _LOOKING = Guard("begin to look for alerts"), Guard("look for alerts")
-_OBSERVING = Guard(f"observe {names.ALERTS.name}")
+_READING, _OBSERVING = Guard("read the thresholds"), Guard(f"observe {names.ALERTS.name}")
 
 
 class Alerting:
@@ -40,6 +40,7 @@ class Alerting:
     def __init__(self, recorder: CallRecorder, meter: Meter) -> None:
         self._recorder = recorder
         self._config = Config(alerts="off")
+        self._thresholds: Thresholds | None = None
         self._watch: Watch | None = None
         self._webhook: Webhook | None = None
         self._looking, self._stop = threading.RLock(), threading.Event()
@@ -50,6 +51,7 @@ class Alerting:
     def configure(self, config: Config) -> None:
         self.stop()
         self._config = config
+        self._thresholds = _own_thresholds(config)
         self._webhook = Webhook(config.alert_webhook) if config.alert_webhook else None
         if config.alerts == "auto":
             alert.awaited.append(self._begin)
@@ -68,7 +70,7 @@ class Alerting:
         if self._watch is not None:
             return
         with self._looking, _BEGINNING:
-            thresholds = Thresholds.load(self._config.thresholds, _logger.warning)
+            thresholds = self._thresholds or Thresholds.load(None, _logger.warning)
             observer = Observer(self._recorder, gpus=gpu.NAME not in self._config.disabled_providers)
             self._watch = Watch(observer, thresholds, partial(tell, webhook=self._webhook))
             if not self._registered:
@@ -134,3 +136,17 @@ class Alerting:
             active = {} if watch is None else watch.active()
             observations += [Observation(count, {names.ALERT: name}) for name, count in active.items()]
         return observations
+
+
+def _own_thresholds(config: Config) -> Thresholds | None:
+    """Those of a file are read at once: what is wrong with it is said, also where nobody asks for alerts yet."""
+    found: Thresholds | None = None
+    if config.thresholds is not None:
+        run_says_it = config.report_dir is not None
+        with _READING:
+            found = Thresholds.load(config.thresholds, _say_nothing if run_says_it else _logger.warning)
+    return found
+
+
+def _say_nothing(_: str) -> None:
+    pass

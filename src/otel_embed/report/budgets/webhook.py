@@ -83,15 +83,28 @@ class Webhook:
     def _post(self, body: bytes) -> tuple[str, bool] | None:
         """What went wrong, and whether it may go better another time; None where it arrived."""
         # Only where something is posted: they bring a good part of the standard library along.
+        import http.client
         import urllib.error
         import urllib.request
 
-        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"}, method="POST")
         try:
+            request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"}, method="POST")
             with urllib.request.urlopen(request, timeout=_LAST_TIMEOUT if self._hurry.is_set() else _TIMEOUT):
                 return None
         except urllib.error.HTTPError as error:
             error.close()
             return f"status {error.code}", error.code in (408, 429) or error.code >= 500
         except OSError as error:
-            return type(getattr(error, "reason", error)).__name__, True
+            return _reason(getattr(error, "reason", error)), True
+        except (ValueError, http.client.InvalidURL):  # whose text has the address in it
+            return "its address is not valid", False
+        except http.client.HTTPException as error:
+            return f"its answer is no HTTP ({type(error).__name__})", True
+
+
+def _reason(cause: object) -> str:
+    """``Connection refused``, ``timed out``, ``CERTIFICATE_VERIFY_FAILED``: nothing that names the address."""
+    for said in (getattr(cause, "reason", None), getattr(cause, "strerror", None), str(cause)):
+        if isinstance(said, str) and said:
+            return said
+    return type(cause).__name__
