@@ -477,7 +477,6 @@ class TestWebhook:
             ("http://127.0.0.1:9/a secret", "its address is not valid"),
             ("http://[::1/secret", "its address is not valid"),
             ("http://127.0.0.1:9/sécret", "its address is not valid"),
-            ("secret", "its address is not valid"),
         ],
     )
     def test_an_address_that_is_none_is_a_warning_without_it(

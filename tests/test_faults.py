@@ -86,10 +86,10 @@ OUTSIDE = {
 }  # fmt: skip
 """What these raise, Python or the SDK prints: they run when an object goes, in a thread of ours, in a collection."""
 ALSO_OUTSIDE = {
-    "exchange.OpenExchange.drop", "transports.urllib3._FileEnd._unraised", "transports.urllib3._FileEnd.break_off", "pricing.__init__.import_aside",
+    "exchange.OpenExchange.drop", "threads.into_thread.<lambda>", "transports.urllib3._FileEnd._unraised", "transports.urllib3._FileEnd.break_off", "pricing.__init__.import_aside",
     "pricing.prices._from_genai_prices", "pricing.prices.genai_name", "observe.OpenCall._leave.<lambda>",
 }  # fmt: skip
-"""What these call."""
+"""What these call, or what runs in a thread of the application's own, where no Ctrl-C arrives."""
 TOLD_BY_LANGCHAIN = "frameworks.langchain_handler._Handler."
 """It logs what a handler raises."""
 IN_CALLS = tuple(f"{module}." for module in (
@@ -124,7 +124,7 @@ ELSEWHERE: dict[str, set[str]] = {
         "frameworks.llama_index._call", "frameworks.llama_index._component",
         "frameworks.llama_index._ingestion", "frameworks.llama_index._many", "frameworks.llama_index._one",
         "pricing.chat.user_rows", "pricing.prices.Price.picodollars", "pricing.prices._user_rows",
-        "pricing.prices._warning", "pricing.prices.quoted", "pricing.prices.read_document",
+        "pricing.prices.warning", "report.budgets.accounts.Account.go_on", "report.budgets.rules._rows",
         "report.attribution.Attributions.reserve", "report.attribution.Attributions.switch_on",
         "report.budgets.rules._choice", "report.budgets.rules._from_file", "report.budgets.rules._picodollars",
         "report.budgets.rules._rule", "report.dimensions.Observers.counter",
@@ -133,7 +133,7 @@ ELSEWHERE: dict[str, set[str]] = {
         "transports.httpx._Send.__init__", "transports.httpx._provider", "transports.urllib3._Sleep.__init__",
     },
     "has tests of its own: budgets that block, images, local models, retries of urllib3, streams that break": {
-        "exchange.OpenExchange.server", "identity._forget", "frameworks.langchain_handler._same",
+        "exchange.OpenExchange.server", "exchange._end_with_the_process", "identity._forget", "frameworks.langchain_handler._same",
         "frameworks.langchain_runs.is_content", "observe.OpenCall._ending", "observe.OpenCall.stop",
         "pricing.bill.Pricing._as_sent", "pricing.bill.Pricing._is_unseen", "pricing.bill.Pricing._prices_images",
         "pricing.bill.Pricing._unusual", "pricing.bill.Pricing._with_media", "pricing.prices.Prices.find_media",
@@ -161,7 +161,7 @@ ELSEWHERE: dict[str, set[str]] = {
         "pricing.tokens.TokenCounter._load_guarded", "pricing.tokens.TokenCounter._load_later",
         "pricing.tokens._cache", "pricing.tokens._download", "pricing.tokens._keep", "pricing.tokens.locate",
         "pricing.tokens.prefetch", "report.budget.Budget._finish_as_a_worker",
-        "report.recorder.CallRecorder.budget_left", "report.recorder.CallRecorder.budget_shares",
+        "exchange._end_left_open", "report.recorder.CallRecorder.budget_left", "report.recorder.CallRecorder.budget_shares",
     },
 }  # fmt: skip
 WRONG = [None, "a string", object()]

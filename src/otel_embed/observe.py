@@ -229,18 +229,6 @@ class OpenCall:
         """The cache in front of this call was asked."""
         self._lookup = lookup if self._lookup is None else self._lookup + lookup
 
-    def rest(self) -> None:
-        """The wrapped function returned what is to do its work; until then nothing here belongs to this call."""
-        OPEN_CALLS.pop(id(self), None)
-        if self.token is not None:
-            context.detach(self.token)
-            self.token = None
-
-    def resume(self) -> None:
-        """The work begins."""
-        OPEN_CALLS[id(self)] = self
-        self.token = context.attach(self.context)
-
     def stop(self, error: Exception) -> None:
         """The wrapped function is not to run."""
         with _STOPPING:

@@ -207,14 +207,17 @@ def _around(original: Callable[..., Any], patch: Patch, method: bool) -> Callabl
     return around
 
 
-def _awaited(coroutine: Any, patch: Patch, seen: Observation) -> Any:
+def _awaited(coroutine: Any, patch: Patch, seen: Any) -> Any:
     """What a plain function returned that works only once it is awaited."""
-    rest: Callable[[], None] = getattr(seen, "rest", _nothing)
-    resume: Callable[[], None] = getattr(seen, "resume", _nothing)
+    call = OPEN_CALLS.pop(id(seen), None)  # it rests: until then nothing belongs to it
+    if seen.token is not None:
+        context.detach(seen.token)
+        seen.token = None
 
     async def awaited() -> Any:
-        with _CLOSING:
-            resume()
+        if call is not None:
+            OPEN_CALLS[id(call)] = call
+            seen.token = context.attach(call.context)
         try:
             result = await coroutine
         except BaseException as error:
@@ -223,8 +226,6 @@ def _awaited(coroutine: Any, patch: Patch, seen: Observation) -> Any:
         patch.close(seen, result, None)
         return result
 
-    with _CLOSING:
-        rest()
     return awaited()
 
 
