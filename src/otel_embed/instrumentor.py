@@ -123,12 +123,13 @@ def _third_party() -> Iterable[Provider]:
 
 
 def _forked() -> None:
-    instrumentor = EmbeddingInstrumentor()
-    with Guard("start anew in a forked process"):
-        if instrumentor.recorder is not None:
-            instrumentor.recorder.start_anew()
-        if instrumentor._files is not None:
-            instrumentor._files.start_anew()
+    starting, files = Guard("start anew in a forked process"), EmbeddingInstrumentor()._files
+    for recorder in set(_recorders.values()):
+        with starting:
+            recorder.start_anew()
+    with starting:
+        if files is not None:
+            files.start_anew()
 
 
 os.register_at_fork(after_in_child=_forked)

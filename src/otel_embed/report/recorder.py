@@ -24,7 +24,7 @@ from otel_embed.observe import OpenCall
 from otel_embed.pricing.bill import Pricing
 from otel_embed.provider import Lookup
 from otel_embed.record import CacheOutcome, EmbeddingCall, ModelLoad
-from otel_embed.report import budget_sums
+from otel_embed.report import budget_sums, sdk_points
 from otel_embed.report.alerting.alerting import Alerting
 from otel_embed.report.attribution import Attributing, Attributions
 from otel_embed.report.budget import Budget
@@ -52,6 +52,7 @@ _Finished = tuple["OpenCall | EmbeddingCall", bool, "SpanContext | None", int]
 nanoseconds that its observation took."""
 _SPAN = Guard("report a span")
 _COUNTING, _FREEZING = Guard("count calls"), Guard("record the metrics of a call")
+_EMPTYING = Guard("empty what the SDK keeps of a parent's metrics")
 
 
 class CallRecorder:
@@ -61,6 +62,7 @@ class CallRecorder:
     """
 
     def __init__(self, meter: Meter) -> None:
+        self._meter = meter
         self.totals = Totals()
         self.slowest = Slowest()
         self.pending = PendingInputs(self)
@@ -222,6 +224,8 @@ class CallRecorder:
         for sums in (*everything, self.quality, self.overhead, self.lost):
             sums.clear()
         self.work.clear()
+        with _EMPTYING:
+            sdk_points.forget(self._meter)
         self.alerts.start_anew()
 
     def budget_shares(self) -> list[tuple[str, float]]:
