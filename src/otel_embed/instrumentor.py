@@ -56,7 +56,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         # An exception from here on would stop every other instrumentation too.
         with Guard("instrument"):
             tracer = trace.get_tracer("otel_embed", __version__, tracers, schema_url=_SCHEMA_URL)
-            self.recorder = _recorder(meters or metrics.get_meter_provider(), config)
+            self.recorder = _recorder(meters, config)
             self.recorder.configure(tracer, config, Pricing.configured(config, _logger.warning))
             self._patches = Patches(self.recorder, self.recorder.runs)
             self.recorder.overhead.switch_off = self._patches.remove
@@ -88,18 +88,29 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                     provider.force_flush(round(timeout * 1000))
 
 
-_recorders: WeakKeyDictionary[MeterProvider, CallRecorder] = WeakKeyDictionary()
+class _Global:
+    """The global meter provider, whichever it is: what was asked of it before there was an SDK is the SDK's later."""
 
 
-def _recorder(meters: MeterProvider, config: Config) -> CallRecorder:
-    recorder = _recorders.get(meters)
+_GLOBAL = _Global()
+_recorders: WeakKeyDictionary[MeterProvider | _Global, CallRecorder] = WeakKeyDictionary()
+
+
+def _recorder(meters: MeterProvider | None, config: Config) -> CallRecorder:
+    """The one recorder of a meter provider; without any, of the global one."""
+    current = metrics.get_meter_provider()
+    provider = current if meters is None else meters
+    keys = (provider, _GLOBAL) if provider is current else (provider,)
+    recorder = next((_recorders[key] for key in keys if key in _recorders), None)
     if recorder is None:
-        meter = metrics.get_meter("otel_embed", __version__, meters, schema_url=_SCHEMA_URL)
-        recorder = _recorders[meters] = CallRecorder(meter)
+        meter = metrics.get_meter("otel_embed", __version__, provider, schema_url=_SCHEMA_URL)
+        recorder = CallRecorder(meter)
         if gpu.NAME not in config.disabled_providers:
             gpu.observe(meter)
         if stores.NAME not in config.disabled_providers:
             stores.observe(meter)
+    for key in keys:
+        _recorders.setdefault(key, recorder)
     return recorder
 
 
