@@ -63,7 +63,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             self._patches.install(_enabled(config))
             self.recorder.lost.watch(tracers)
             if config.report_dir is not None:
-                self._files = ReportFiles(self.recorder, config.report_dir)
+                self._files = _report_files(self.recorder, config.report_dir)
 
     def _uninstrument(self, **options: Any) -> None:
         with Guard("uninstrument"):
@@ -78,12 +78,15 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     def flush(self, timeout: float) -> None:
         """Count all, write what ``otel-embed run`` reads, and have the SDK export, for ``timeout`` seconds at most."""
         tracers, meters = self._given
-        with Guard("flush"):
+        flushing = Guard("flush")
+        with flushing:
             if self.recorder is not None:
                 self.recorder.settle()
+        with flushing:
             if self._files is not None:
                 self._files.write()
-            for provider in (tracers or trace.get_tracer_provider(), meters or metrics.get_meter_provider()):
+        for provider in (tracers or trace.get_tracer_provider(), meters or metrics.get_meter_provider()):
+            with flushing:  # each: a processor or an exporter of others may raise
                 if hasattr(provider, "force_flush"):  # the API alone has nothing to export
                     provider.force_flush(round(timeout * 1000))
 
@@ -114,6 +117,17 @@ def _recorder(meters: MeterProvider | None, config: Config) -> CallRecorder:
     return recorder
 
 
+_reports: dict[tuple[CallRecorder, str], ReportFiles] = {}
+
+
+def _report_files(recorder: CallRecorder, directory: str) -> ReportFiles:
+    """One for a recorder in a directory: two files would tell the same sums, which a report adds up."""
+    place = recorder, directory
+    if place not in _reports:
+        _reports[place] = ReportFiles(recorder, directory)
+    return _reports[place]
+
+
 def declared() -> Iterable[Provider]:
     """Every provider otel_embed knows in this environment."""
     yield from (*TRANSPORTS, POOLS, *PROVIDERS, *FRAMEWORKS, *_third_party())
@@ -134,12 +148,12 @@ def _third_party() -> Iterable[Provider]:
 
 
 def _forked() -> None:
-    starting, files = Guard("start anew in a forked process"), EmbeddingInstrumentor()._files
+    starting = Guard("start anew in a forked process")
     for recorder in set(_recorders.values()):
         with starting:
             recorder.start_anew()
-    with starting:
-        if files is not None:
+    for files in _reports.values():
+        with starting:
             files.start_anew()
 
 
