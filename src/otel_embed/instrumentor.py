@@ -56,7 +56,8 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         # An exception from here on would stop every other instrumentation too.
         with Guard("instrument"):
             tracer = trace.get_tracer("otel_embed", __version__, tracers, schema_url=_SCHEMA_URL)
-            self.recorder = _recorder(meters, config)
+            self.recorder = _recorder(meters)
+            _switch_gauges(self.recorder, config)
             self.recorder.configure(tracer, config, Pricing.configured(config, _logger.warning))
             self._patches = Patches(self.recorder, self.recorder.runs)
             self.recorder.overhead.switch_off = self._patches.remove
@@ -99,7 +100,7 @@ _GLOBAL = _Global()
 _recorders: WeakKeyDictionary[MeterProvider | _Global, CallRecorder] = WeakKeyDictionary()
 
 
-def _recorder(meters: MeterProvider | None, config: Config) -> CallRecorder:
+def _recorder(meters: MeterProvider | None) -> CallRecorder:
     """The one recorder of a meter provider; without any, of the global one."""
     current = metrics.get_meter_provider()
     provider = current if meters is None else meters
@@ -108,13 +109,18 @@ def _recorder(meters: MeterProvider | None, config: Config) -> CallRecorder:
     if recorder is None:
         meter = metrics.get_meter("otel_embed", __version__, provider, schema_url=_SCHEMA_URL)
         recorder = CallRecorder(meter)
-        if gpu.NAME not in config.disabled_providers:
-            gpu.observe(meter)
-        if stores.NAME not in config.disabled_providers:
-            stores.observe(meter)
     for key in keys:
         _recorders.setdefault(key, recorder)
     return recorder
+
+
+def _switch_gauges(recorder: CallRecorder, config: Config) -> None:
+    for gauges in (gpu, stores):
+        on = gauges.NAME not in config.disabled_providers
+        gauges.switch(on)
+        if on and gauges.NAME not in recorder.gauges:
+            recorder.gauges.add(gauges.NAME)
+            gauges.observe(recorder.meter)
 
 
 _reports: dict[tuple[CallRecorder, str], ReportFiles] = {}

@@ -62,7 +62,9 @@ class CallRecorder:
     """
 
     def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+        self.meter = meter
+        self.gauges: set[str] = set()
+        """The standing facts that this meter observes, by the names of ``otel_embed.gauges``."""
         self.totals = Totals()
         self.slowest = Slowest()
         self.pending = PendingInputs(self)
@@ -225,7 +227,7 @@ class CallRecorder:
             sums.clear()
         self.work.clear()
         with _EMPTYING:
-            sdk_points.forget(self._meter)
+            sdk_points.forget(self.meter)
         self.alerts.start_anew()
 
     def budget_shares(self) -> list[tuple[str, float]]:
