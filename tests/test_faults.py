@@ -100,7 +100,7 @@ IN_CALLS = tuple(f"{module}." for module in (
     "frameworks.langchain_stores", "frameworks.llama_index", "providers.openai",
     *(f"report.{name}" for name in (
         "attribution", "budget", "budget_sums", "budgets.accounts", "budgets.alerts", "budgets.periods",
-        "budgets.rules", "chat_sums", "chat_totals", "coexist", "dimensions", "exemplars", "limits", "log", "metrics",
+        "budgets.rules", "chat_sums", "chat_totals", "coexist", "content", "dimensions", "exemplars", "limits", "log", "metrics",
         "operations", "overhead", "pending", "recorder", "run_recorder", "run_spans", "slowest", "spans", "totals",
         "track", "work_totals",
     )),
