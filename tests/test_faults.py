@@ -100,7 +100,7 @@ IN_CALLS = tuple(f"{module}." for module in (
     "frameworks.langchain_stores", "frameworks.llama_index", "providers.openai",
     *(f"report.{name}" for name in (
         "attribution", "budget", "budget_sums", "budgets.accounts", "budgets.alerts", "budgets.periods",
-        "budgets.rules", "chat_sums", "chat_totals", "coexist", "dimensions", "exemplars", "limits", "log", "metrics",
+        "budgets.rules", "chat_sums", "chat_totals", "coexist", "content", "dimensions", "exemplars", "limits", "log", "metrics",
         "operations", "overhead", "pending", "recorder", "run_recorder", "run_spans", "slowest", "spans", "totals",
         "track", "work_totals",
     )),
@@ -132,9 +132,10 @@ ELSEWHERE: dict[str, set[str]] = {
         "transports.flight.Sender.__init__", "transports.flight.Step.__init__",
         "transports.httpx._Send.__init__", "transports.httpx._provider", "transports.urllib3._Sleep.__init__",
     },
-    "has tests of its own: budgets that block, images, local models, retries of urllib3, streams that break": {
+    "has tests of its own: budgets that block, chat calls of stores, images, local models, retries of urllib3, streams that break": {
         "exchange.OpenExchange.server", "exchange._end_with_the_process", "identity._forget", "frameworks.langchain_handler._same",
         "frameworks.langchain_runs.is_content", "observe.OpenCall._ending", "observe.OpenCall.stop",
+        "operations.OpenOperation.add_chat",
         "pricing.bill.Pricing._as_sent", "pricing.bill.Pricing._is_unseen", "pricing.bill.Pricing._prices_images",
         "pricing.bill.Pricing._unusual", "pricing.bill.Pricing._with_media", "pricing.prices.Prices.find_media",
         "pricing.tokens._is_quick",
@@ -153,6 +154,7 @@ ELSEWHERE: dict[str, set[str]] = {
     "an abstract method": {
         "observe.Recorder.finish", "observe.Recorder.operations", "observe.Recorder.save",
         "operations.OperationReports.begin", "operations.OperationReports.finish", "report.track.Tracks.add",
+        "report.track.Tracks.add_chat",
         "runs.RunReports.begin", "runs.RunReports.finish", "transports.httpx._Exchange.trace",
     },
     "runs in a thread of ours, in a worker that ends, or for a command": {

@@ -73,6 +73,32 @@ class TestOrder:
         assert programs.run(f"{ON}embed()\n{counted}{sdk}embed()\n{told}")[0] == ["1 2"], "one was counted before"
         assert programs.run(f"{ON}embed()\n{sdk}embed()\n{told}")[0] == ["2 2"]
 
+    @pytest.mark.parametrize("first", ["", "meter_provider=metrics.get_meter_provider()"])
+    @pytest.mark.parametrize("then", ["", "meter_provider=meters", "meter_provider=metrics.get_meter_provider()"])
+    def test_what_is_switched_off_and_on_again_goes_on_though_an_sdk_came_in_between(
+        self, programs: Programs, first: str, then: str
+    ) -> None:
+        """The global meters are the same ones before and after, and so are those that become the global ones later."""
+        before = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+reader = InMemoryMetricReader()
+meters = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+"""
+        after = """
+(scope,) = [each for each in reader.get_metrics_data().resource_metrics[0].scope_metrics if each.scope.name == "otel_embed"]
+points = {metric.name: metric.data.data_points for metric in scope.metrics}
+assert len(points) == len(scope.metrics)
+(inputs,), (durations,) = points["otel_embed.inputs"], points["gen_ai.client.embeddings.duration"]
+print(inputs.value, durations.count)
+"""
+        on, again, off = f"otel_embed.instrument({first})\n", f"otel_embed.instrument({then})\n", "otel_embed.uninstrument()\n"
+        sdk = "metrics.set_meter_provider(meters)\n"
+        assert programs.run(f"{before}{on}{sdk}embed()\n{off}{again}embed()\nembed()\n{after}") == (["3 3"], "")
+        own = f"otel_embed.instrument(meter_provider=meters)\nembed()\n{off}{sdk}{again}embed()\n"
+        assert programs.run(before + own + after) == (["2 2"], "")
+
     def test_a_function_that_was_imported_before_us_is_the_class_s_own_and_is_seen(self, programs: Programs) -> None:
         acme(programs.folder)
         made = "from acme.client import Client\nit = Client()\n"

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 from langchain_openai import OpenAIEmbeddings
 
@@ -113,6 +115,41 @@ def test_the_stores_own_time_is_without_that_of_embedding(telemetry: Telemetry) 
         assert point.sum == pytest.approx(own) and point.count == 1
         assert point.exemplars[0].span_id == span.context.span_id
     assert usage.calls == 2, "blocks around an operation hear of its embedding calls as well"
+
+
+@pytest.mark.parametrize("step", [-3600, 3600])
+def test_a_clock_that_is_set_meanwhile_does_not_change_that(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    now, ahead = time.time_ns, [0]
+    monkeypatch.setattr(time, "time_ns", lambda: now() + ahead[0])
+
+    class Sets(Slow):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            ahead[0] += step * 10**9
+            return super().embed_documents(texts)
+
+    Shelf(Sets()).add_texts(["a", "b"])
+    (operation,) = telemetry.spans("add_texts Shelf")
+    whole = (operation.end_time - operation.start_time) / 1e9
+    assert whole >= 2 * EMBEDS + STORES
+    assert STORES <= operation.attributes["otel_embed.store.duration"] <= whole - 2 * EMBEDS
+
+
+def test_a_chat_call_that_a_store_makes_is_counted_and_measured(telemetry: Telemetry) -> None:
+    said = AIMessage("of cats", usage_metadata={"input_tokens": 3, "output_tokens": 2, "total_tokens": 5})
+
+    class Contextual(Shelf):
+        def add_texts(self, texts: Iterable[str], metadatas: Any = None, **options: Any) -> list[str]:
+            model = GenericFakeChatModel(messages=iter([said, said]))
+            return super().add_texts([f"{model.invoke(text).content}: {text}" for text in texts], metadatas, **options)
+
+    with otel_embed.track() as usage:
+        Contextual(Slow()).add_texts(["one", "two"])
+    assert (usage.chat_calls, usage.input_tokens, usage.output_tokens, usage.calls) == (2, 6, 4, 2)
+    (durations,) = telemetry.metrics()["gen_ai.client.operation.duration"]
+    assert durations.count == len(telemetry.spans("chat")) == 2
+    assert telemetry.total("gen_ai.client.token.usage") == 10
 
 
 def test_what_a_store_does_with_its_own_methods_is_one_operation(telemetry: Telemetry) -> None:

@@ -250,6 +250,29 @@ def test_behind_a_cache_an_embedder_of_ones_own_is_counted_by_its_misses(telemet
     assert (usage.cache_hits, usage.cache_misses, usage.saved_tokens) == (3, 3, 4)
 
 
+def _stage_times(telemetry: Telemetry) -> tuple[float, float]:
+    """The seconds of stages at the framework's level, and at that of providers."""
+    levels = [0.0, 0.0]
+    for point in telemetry.metrics().get("otel_embed.stage.time", ()):
+        levels["gen_ai.provider.name" in point.attributes] += point.value
+    return levels[0], levels[1]
+
+
+@caches
+def test_the_time_of_its_stages_never_goes_down(telemetry: Telemetry) -> None:
+    """What a cache answers takes time in the framework, and none of a provider's; what was counted stays."""
+    it, whole, leaves = Handmade(embeddings_cache=SimpleKVStore()), 0.0, 0.0
+    for tenant, text in (("acme", "a"), ("acme", "b"), ("other", "c"), ("acme", "a"), ("other", "a"), ("acme", "d")):
+        telemetry.exporter.clear()
+        with otel_embed.attribute(tenant=tenant):
+            it.get_text_embedding(text)
+        (span,) = telemetry.spans()
+        seconds = (span.end_time - span.start_time) / 1e9
+        whole += seconds
+        leaves += seconds if span.attributes["otel_embed.cache.misses"] else 0
+        assert _stage_times(telemetry) == pytest.approx((whole, leaves), abs=1e-6)
+
+
 @caches
 def test_another_store_is_not_the_embedders_cache(telemetry: Telemetry) -> None:
     other = SimpleKVStore()

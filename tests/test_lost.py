@@ -184,7 +184,12 @@ def test_an_exporter_is_left_as_it_was(telemetry: Telemetry, behind: Callable[..
     assert "export" in vars(gate) and isinstance(gate, Gate)
     otel_embed.uninstrument()
     assert "export" not in vars(gate)
+    telemetry.metrics()
+    otel_embed.summary()
+    assert "export" not in vars(gate), "nor does a collection begin to listen again"
     otel_embed.uninstrument()
+    telemetry.instrument()
+    assert "export" in vars(gate)
 
 
 def test_one_that_comes_later_is_listened_to_when_metrics_are_collected(

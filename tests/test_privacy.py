@@ -11,12 +11,15 @@ from typing import Any
 
 import openai
 import pytest
-from langchain_core.embeddings import Embeddings
+from langchain_core.embeddings import Embeddings, FakeEmbeddings
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from opentelemetry import baggage, context
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
 import otel_embed
 from conftest import Telemetry
@@ -125,6 +128,23 @@ def test_captured_content_is_in_the_attributes_that_are_for_it_and_nowhere_else(
     came = told(telemetry, caplog.records, tmp_path)
     del came["spans"]
     assert [(where, secret) for where, what in came.items() for secret in SECRETS if secret in what] == []
+
+
+def test_captured_content_that_is_no_whole_text_is_exported(
+    telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Half of a surrogate pair, as in a name of a file that is not UTF-8: an exporter would drop the attribute."""
+    telemetry.instrument(capture_content=True)
+    FakeEmbeddings(size=3).embed_documents(["caf\udce9", "é \U0001f600"])
+    GenericFakeChatModel(messages=iter([AIMessage("\ud83d!")])).invoke("caf\udce9")
+    (sent,) = encode_spans(telemetry.spans()).resource_spans
+    told = {each.key: each.value.string_value for span in sent.scope_spans[0].spans for each in span.attributes}
+    assert not caplog.records
+    assert [span.attributes["gen_ai.input.messages"] for span in telemetry.spans()] == [
+        '[{"role": "user", "parts": [{"type": "text", "content": "caf?"}, {"type": "text", "content": "é \U0001f600"}]}]',
+        '[{"role": "user", "parts": [{"type": "text", "content": "caf?"}]}]',
+    ]
+    assert '"content": "?!"' in told["gen_ai.output.messages"]
 
 
 def test_an_attribute_that_was_asked_for_is_told(telemetry: Telemetry, server: OpenAIServer) -> None:

@@ -154,6 +154,54 @@ def test_texts_longer_than_the_model_takes(telemetry: Telemetry, client: openai.
     assert problems(telemetry) == {"oversized_input": 2}
 
 
+@pytest.mark.parametrize(("words", "found"), [(300, {}), (600, {"oversized_input": 5})])
+def test_a_part_of_a_call_is_judged_by_its_part_of_the_tokens(
+    telemetry: Telemetry, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch, words: int, found: dict[str, int]
+) -> None:
+    """A model that takes 512 tokens, and more texts than there is time to look at."""
+    monkeypatch.setattr(checks, "_LEAST_CHARACTERS", 4 * words * 5)
+    monkeypatch.setattr(checks, "_PART", 10**12)
+    client.embeddings.create(model="embed-english-v3.0", input=[f"{n:04} " + "word " * (words - 1) for n in range(20)])
+    assert (problems(telemetry), looked_at(telemetry)[0]) == (found, 5)
+
+
+def test_one_text_of_a_call_is_judged_by_its_own_tokens(
+    telemetry: Telemetry, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "_LEAST_CHARACTERS", 0)
+    monkeypatch.setattr(checks, "_PART", 10**12)
+    client.embeddings.create(model="embed-english-v3.0", input=["one " * 300, "two " * 300])
+    assert (problems(telemetry), looked_at(telemetry)[0]) == ({}, 1)
+    client.embeddings.create(model="embed-english-v3.0", input=["three " * 512])
+    assert problems(telemetry) == {"oversized_input": 1}
+
+
+def test_of_very_many_texts_the_characters_are_an_estimate() -> None:
+    assert inputs.look(["abc"] * 5, "m", None, 2, 10**6).of_all == 15
+    assert inputs.look(["abc", [1], "", "d"], "m", None, 1, 10**6).of_all == 4
+    assert inputs.look(["abc"] * 100_000, "m", None, 2, 10**6).of_all == pytest.approx(300_000)
+    assert inputs.look("abc", "m", None, 2, 10**6).of_all == 3
+
+
+def test_what_the_application_decodes_itself_is_not_counted_as_looked_at(
+    telemetry: Telemetry, client: openai.OpenAI
+) -> None:
+    client.embeddings.create(model=SMALL, input=["a", "b"], encoding_format="base64")
+    assert looked_at(telemetry) == (2, 0)
+    client.embeddings.create(model=SMALL, input=["c", "d"], encoding_format="float")
+    assert looked_at(telemetry) == (4, 2)
+
+
+def test_a_text_is_not_repeated_where_other_dimensions_are_asked_for(
+    telemetry: Telemetry, client: openai.OpenAI
+) -> None:
+    for dimensions in (8, 16):
+        client.embeddings.create(model=SMALL, input="one", dimensions=dimensions)
+    assert problems(telemetry) == {}
+    client.embeddings.create(model=SMALL, input="one", dimensions=8)
+    assert problems(telemetry) == {"repeated_input": 1}
+
+
 def test_tokens_of_failed_attempts(telemetry: Telemetry, client: openai.OpenAI, strange: StrangeServer) -> None:
     strange.script([Fault(status=429, retry_after=0.01), Fault(status=500, retry_after=0.01)])
     client.embeddings.create(model=SMALL, input="some text")

@@ -15,6 +15,7 @@ import pytest
 from documents import PRICES, README, ROOT, blocks, commands
 from fakes.openai_server import OpenAIServer
 from otel_embed import environment_variables
+from otel_embed.backends.naming import label
 from otel_embed.backends.signals import SIGNALS
 from otel_embed.cli import COMMANDS
 from otel_embed.report import names
@@ -145,3 +146,16 @@ def test_the_reference_has_every_metric_and_attribute_of_today() -> None:
     emitted = known | {signal.name for signal in SIGNALS}
     ours = {name for name in told if name.startswith(("otel_embed.", "gen_ai.")) and name != "otel_embed.attribute"}
     assert ours - emitted == set(), "a name on the page that nothing has"
+
+
+def test_every_series_that_a_page_names_is_one_that_there_is() -> None:
+    """By the names that the reference has of them."""
+    written = re.compile(r"\b(?:otel_embed|gen_ai)_\w+")
+    there = set(written.findall((ROOT / "docs" / "telemetry.md").read_text(encoding="utf-8")))
+    histograms = {name.removesuffix("_count") for name in there if name.endswith("_count")}
+    there |= histograms | {f"{name}_{part}" for name in histograms for part in ("bucket", "sum")}
+    labels = {label(value) for value in vars(names).values() if isinstance(value, str)}
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "collector-config").rglob("*.md")]
+    said = {name for page in pages for name in written.findall(page.read_text(encoding="utf-8"))}
+    assert len(said) > 40
+    assert said - there - labels == {"otel_embed_provider"}, "that one is the group of entry points"

@@ -80,6 +80,20 @@ def test_stores_of_one_name_add_up_and_one_store_counts_once(telemetry: Telemetr
     assert sizes(telemetry) == {}, "nothing of ours keeps them"
 
 
+def test_they_are_looked_at_while_they_are_switched_on(telemetry: Telemetry) -> None:
+    """Whatever the meter was told first, and what it was told last is what it does."""
+    it = cached(InMemoryByteStore())
+    it.embed_documents(TEXTS)
+    for off in (False, True, False):
+        telemetry.instrument(disabled_providers=frozenset({"stores"} if off else ()))
+        assert bool(sizes(telemetry)) == bool(otel_embed.summary().document["cache_sizes"]) == (not off)
+    telemetry.reader = InMemoryMetricReader()
+    telemetry.meters = MeterProvider([telemetry.reader], shutdown_on_exit=False)
+    for off in (True, False):
+        telemetry.instrument(disabled_providers=frozenset({"stores"} if off else ()))
+        assert bool(sizes(telemetry)) == (not off)
+
+
 def test_a_folder(telemetry: Telemetry, tmp_path: Path) -> None:
     it = cached(LocalFileStore(tmp_path))
     it.embed_documents(TEXTS)

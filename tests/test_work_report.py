@@ -114,8 +114,7 @@ def test_what_a_cache_holds_is_known_also_when_it_is_gone(telemetry: Telemetry) 
     assert document()["cache_sizes"] == [row]
 
 
-def test_a_store_that_nobody_may_look_at_has_no_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "_observed", False)
+def test_a_store_that_nobody_may_look_at_has_no_size() -> None:
     otel_embed.uninstrument()
     otel_embed.instrument(meter_provider=MeterProvider(shutdown_on_exit=False), disabled_providers=frozenset({"stores"}))
     try:

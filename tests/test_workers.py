@@ -10,13 +10,21 @@ from pathlib import Path
 
 import openai
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    ConsoleMetricExporter,
+    MetricExportResult,
+    MetricsData,
+    PeriodicExportingMetricReader,
+)
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import otel_embed
 from conftest import Telemetry
 from fakes.openai_server import OpenAIServer
+from otel_embed import guard
 from otel_embed.instrumentor import EmbeddingInstrumentor
 from otel_embed.report.track import TrackedUsage
 
@@ -73,6 +81,64 @@ def test_what_is_flushed_is_reported_by_a_process_that_is_killed(server: OpenAIS
     assert ran.returncode == 128 + 9, ran.stderr
     (place,) = json.loads((tmp_path / "r.json").read_text())["providers"]
     assert (place["calls"], place["tokens"]["reported"]) == (1, server.billed.tokens)
+
+
+SWITCHED = f"""
+import os, sys
+import openai
+import otel_embed
+
+def embed():
+    with openai.OpenAI(base_url=sys.argv[1], api_key="x") as client:
+        client.embeddings.create(model={SMALL!r}, input=["one two", "three"])
+
+embed()
+otel_embed.uninstrument()
+otel_embed.instrument()
+embed()
+if not os.fork():
+    embed()
+    otel_embed.flush()
+    os._exit(0)
+os.wait()
+embed()
+"""
+
+
+def test_what_is_switched_off_and_on_again_is_in_one_report_once(server: OpenAIServer, tmp_path: Path) -> None:
+    command = [Path(sys.executable).with_name("otel-embed"), "run", "--json", "r.json", "--", sys.executable, "-c"]
+    ran = subprocess.run([*command, SWITCHED, server.url], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    (place,) = json.loads((tmp_path / "r.json").read_text())["providers"]
+    assert (place["calls"], place["tokens"]["reported"]) == (4, server.billed.tokens)
+
+
+class Broken(SpanProcessor):
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        raise RuntimeError("theirs")
+
+
+def test_a_flush_exports_metrics_where_spans_cannot_be_flushed(telemetry: Telemetry, server: OpenAIServer) -> None:
+    exported: list[MetricsData] = []
+
+    class Kept(ConsoleMetricExporter):
+        def export(self, metrics_data: MetricsData, *args: object, **options: object) -> MetricExportResult:
+            exported.append(metrics_data)
+            return MetricExportResult.SUCCESS
+
+    reader = PeriodicExportingMetricReader(Kept(), export_interval_millis=3_600_000)
+    telemetry.tracers.add_span_processor(Broken())
+    telemetry.meters = MeterProvider([reader], shutdown_on_exit=False)
+    telemetry.instrument()
+    with openai.OpenAI(base_url=server.url, api_key="x") as client:
+        client.embeddings.create(model=SMALL, input="one")
+    guard.reraise = False
+    otel_embed.flush()
+    assert guard.dropped == {"flush": 1}
+    assert "otel_embed.inputs" in {
+        metric.name for data in exported for scope in data.resource_metrics[0].scope_metrics for metric in scope.metrics
+    }
+    telemetry.meters.shutdown()
 
 
 def test_a_flush_exports_what_the_sdk_has_queued(server: OpenAIServer) -> None:

@@ -57,14 +57,15 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         # An exception from here on would stop every other instrumentation too.
         with Guard("instrument"):
             tracer = trace.get_tracer("otel_embed", __version__, tracers, schema_url=_SCHEMA_URL)
-            self.recorder = _recorder(meters or metrics.get_meter_provider(), config)
+            self.recorder = _recorder(meters)
+            _switch_gauges(self.recorder, config)
             self.recorder.configure(tracer, config, Pricing.configured(config, _logger.warning))
             self._patches = Patches(self.recorder, self.recorder.runs)
             self.recorder.overhead.switch_off = self._patches.remove
             self._patches.install(_enabled(config))
             self.recorder.lost.watch(tracers)
             if config.report_dir is not None:
-                self._files = ReportFiles(self.recorder, config.report_dir)
+                self._files = _report_files(self.recorder, config.report_dir)
 
     def _uninstrument(self, **options: Any) -> None:
         with Guard("uninstrument"):
@@ -79,29 +80,59 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     def flush(self, timeout: float) -> None:
         """Count all, write what ``otel-embed run`` reads, and have the SDK export, for ``timeout`` seconds at most."""
         tracers, meters = self._given
-        with Guard("flush"):
+        flushing = Guard("flush")
+        with flushing:
             if self.recorder is not None:
                 self.recorder.settle()
+        with flushing:
             if self._files is not None:
                 self._files.write()
-            for provider in (tracers or trace.get_tracer_provider(), meters or metrics.get_meter_provider()):
+        for provider in (tracers or trace.get_tracer_provider(), meters or metrics.get_meter_provider()):
+            with flushing:  # each: a processor or an exporter of others may raise
                 if hasattr(provider, "force_flush"):  # the API alone has nothing to export
                     provider.force_flush(round(timeout * 1000))
 
 
-_recorders: WeakKeyDictionary[MeterProvider, CallRecorder] = WeakKeyDictionary()
+class _Global:
+    """The global meter provider, whichever it is: what was asked of it before there was an SDK is the SDK's later."""
 
 
-def _recorder(meters: MeterProvider, config: Config) -> CallRecorder:
-    recorder = _recorders.get(meters)
+_GLOBAL = _Global()
+_recorders: WeakKeyDictionary[MeterProvider | _Global, CallRecorder] = WeakKeyDictionary()
+
+
+def _recorder(meters: MeterProvider | None) -> CallRecorder:
+    """The one recorder of a meter provider; without any, of the global one."""
+    current = metrics.get_meter_provider()
+    provider = current if meters is None else meters
+    keys = (provider, _GLOBAL) if provider is current else (provider,)
+    recorder = next((_recorders[key] for key in keys if key in _recorders), None)
     if recorder is None:
-        meter = metrics.get_meter("otel_embed", __version__, meters, schema_url=_SCHEMA_URL)
-        recorder = _recorders[meters] = CallRecorder(meter)
-        if gpu.NAME not in config.disabled_providers:
-            gpu.observe(meter)
-        if stores.NAME not in config.disabled_providers:
-            stores.observe(meter)
+        meter = metrics.get_meter("otel_embed", __version__, provider, schema_url=_SCHEMA_URL)
+        recorder = CallRecorder(meter)
+    for key in keys:
+        _recorders.setdefault(key, recorder)
     return recorder
+
+
+def _switch_gauges(recorder: CallRecorder, config: Config) -> None:
+    for gauges in (gpu, stores):
+        on = gauges.NAME not in config.disabled_providers
+        gauges.switch(on)
+        if on and gauges.NAME not in recorder.gauges:
+            recorder.gauges.add(gauges.NAME)
+            gauges.observe(recorder.meter)
+
+
+_reports: dict[tuple[CallRecorder, str], ReportFiles] = {}
+
+
+def _report_files(recorder: CallRecorder, directory: str) -> ReportFiles:
+    """One for a recorder in a directory: two files would tell the same sums, which a report adds up."""
+    place = recorder, directory
+    if place not in _reports:
+        _reports[place] = ReportFiles(recorder, directory)
+    return _reports[place]
 
 
 def declared() -> Iterable[Provider]:
@@ -129,12 +160,13 @@ def _third_party() -> Iterable[Provider]:
 
 
 def _forked() -> None:
-    instrumentor = EmbeddingInstrumentor()
-    with Guard("start anew in a forked process"):
-        if instrumentor.recorder is not None:
-            instrumentor.recorder.start_anew()
-        if instrumentor._files is not None:
-            instrumentor._files.start_anew()
+    starting = Guard("start anew in a forked process")
+    for recorder in set(_recorders.values()):
+        with starting:
+            recorder.start_anew()
+    for files in _reports.values():
+        with starting:
+            files.start_anew()
 
 
 os.register_at_fork(after_in_child=_forked)

@@ -13,6 +13,7 @@ from otel_embed.failure import failure
 from otel_embed.guard import Guard, guarded
 from otel_embed.provider import Arguments, Operation
 from otel_embed.record import Component, EmbeddingCall, StoreOperation
+from otel_embed.run_record import ChatCall
 
 OPEN_OPERATION = context.create_key("otel-embed-operation")
 _SUPPRESSED = "suppress_instrumentation"
@@ -24,7 +25,7 @@ class OperationReports(Protocol):
 
     def begin(self, operation: OpenOperation, around: Context) -> Context:
         """An operation begins: the context in which it runs, with it under ``OPEN_OPERATION``; it wants to hear of
-        the embedding calls inside, by ``add``."""
+        the calls inside, by ``add`` and ``add_chat``."""
 
     def finish(self, operation: OpenOperation, record: StoreOperation) -> None:
         """An operation is over."""
@@ -64,10 +65,13 @@ class OpenOperation:
         self._inside: list[tuple[int, int]] = []
         self.token: Token[Context] | None = context.attach(site.reports.begin(self, around))
 
-    def add(self, call: EmbeddingCall) -> None:
+    def add(self, call: EmbeddingCall, ended: int) -> None:
         """An embedding call inside is over."""
         if call.root:
-            self._inside.append((call.start_unix_ns, call.start_unix_ns + call.duration_ns))
+            self._inside.append((ended - call.duration_ns, ended))
+
+    def add_chat(self, call: ChatCall) -> None:
+        """A chat call inside is over: only that of embedding is no time of the store's own."""
 
     def close(self, result: Any, error: BaseException | None) -> None:
         self.end = time.perf_counter_ns()
@@ -78,17 +82,17 @@ class OpenOperation:
         self._site.reports.finish(
             self,
             StoreOperation(
-                self.component, documents, self.start_unix_ns, duration, duration - self._embedding_ns(duration),
+                self.component, documents, self.start_unix_ns, duration, duration - self._embedding_ns(),
                 None if error is None else failure(error),
             ),
         )  # fmt: skip
         del self._arguments
 
-    def _embedding_ns(self, duration: int) -> int:
+    def _embedding_ns(self) -> int:
         """How much of the operation at least one embedding call was running for."""
-        total, now, end = 0, self.start_unix_ns, self.start_unix_ns + duration
+        total, now = 0, self._start
         for start, finish in sorted(self._inside):
-            start, finish = max(start, now), min(finish, end)
+            start, finish = max(start, now), min(finish, self.end)
             if finish > start:
                 total, now = total + finish - start, finish
         return total

@@ -106,8 +106,17 @@ def busy() -> list[tuple[str, float]]:
     return [(name, share) for name, share in known if share is not None]
 
 
+_on = False
+
+
+def switch(on: bool) -> None:
+    """Whether GPUs are looked at from now on."""
+    global _on
+    _on = on
+
+
 def observe(meter: Meter) -> None:
-    """Have a meter observe the GPUs; where nvidia-ml-py is not installed, do nothing. Once a meter."""
+    """Have a meter observe the GPUs while they are switched on, where nvidia-ml-py is installed. Once a meter."""
     with Guard("set up the GPU gauges"):
         if find_spec("pynvml") is None:
             return
@@ -127,7 +136,7 @@ def _create(
     def observed(_: CallbackOptions) -> Iterable[Observation]:
         return [
             Observation(value, {**gpu.attributes, **(more or {})})
-            for gpu in _gpus.readings()
+            for gpu in (_gpus.readings() if _on else ())
             if (value := read(gpu)) is not None
         ]
 

@@ -129,13 +129,19 @@ def _by_name(sizes: Iterable[tuple[str, Size]]) -> dict[str, tuple[int, int | No
 
 
 _sizes = Sizes()
-_observed = False
-"""True where these gauges are not switched off."""
+_on = False
+
+
+def switch(on: bool) -> None:
+    """Whether stores are looked at from now on."""
+    global _on
+    _on = on
+    _sizes.look_again()
 
 
 def rows() -> list[dict[str, Any]]:
     """For a summary document: what is there now, and of stores that the application let go of what they held last."""
-    if not _observed:
+    if not _on:
         return []
     _sizes.now()
     return [
@@ -145,10 +151,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def observe(meter: Meter) -> None:
-    """Have a meter observe the sizes of stores. Once a meter."""
-    global _observed
-    _observed = True
-    _sizes.look_again()
+    """Have a meter observe the sizes of stores while they are switched on. Once a meter."""
     with Guard("set up the gauges of stores"):
         _create(meter, names.CACHE_ENTRIES, lambda size: size[0])
         _create(meter, names.CACHE_SIZE, lambda size: size[1])
@@ -158,7 +161,7 @@ def _create(meter: Meter, instrument: Instrument, read: Callable[[tuple[int, int
     def observed(_: CallbackOptions) -> Iterable[Observation]:
         found: list[Observation] = []
         with _LOOKING:
-            for name, size in _sizes.now().items():
+            for name, size in _sizes.now().items() if _on else ():
                 if (value := read(size)) is not None:
                     found.append(Observation(value, {names.CACHE_STORE: name}))
         return found

@@ -133,14 +133,14 @@ class Checks:
         if record.kind != "text" or (record.cache is not None and record.cache.hits):
             return  # which of them a cache left to the model is not known
         most_characters = max(_LEAST_CHARACTERS, record.duration_ns // _PART)
-        looked = inputs.look(content, (record.provider, record.model), self._memory, _MOST_INPUTS, most_characters)
+        model = (record.provider, record.model, call.request.dimensions)
+        looked = inputs.look(content, model, self._memory, _MOST_INPUTS, most_characters)
         found.inputs = looked.inputs
         usage = record.usage
         if not record.local:  # a local model counts its own
             reported = usage.tokens if usage is not None and usage.source == "reported" else None
             _look_for_length(call, looked, reported, found)
         found.add("empty_input", looked.empty)
-        whole = looked.characters * (record.inputs or looked.inputs) / (looked.inputs or 1)
         again: tuple[tuple[Problem, int, int], ...] = (
             ("duplicate_input", looked.duplicate, looked.duplicate_characters),
             ("repeated_input", looked.repeated, looked.repeated_characters),
@@ -148,7 +148,7 @@ class Checks:
         for problem, many, length in again:
             if many:
                 found.add(problem, many)
-                part = length / whole if whole else 0.0
+                part = length / looked.of_all if looked.of_all else 0.0
                 found.wasted_tokens[problem] = round(part * usage.tokens) if usage is not None else 0
                 found.wasted_picodollars[problem] = round(part * record.cost.usd * PICODOLLARS) if record.cost else 0
         if record.retries and usage is not None:

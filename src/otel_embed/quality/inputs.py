@@ -10,6 +10,7 @@ _SLOTS = 1 << 16
 _WITHOUT_SIGN = (1 << 64) - 1
 _MOST_CHARACTERS_A_TOKEN = 5
 """Prose in any language has fewer, so that a text of more than this many a token is certainly longer."""
+_MOST_MEASURED = 4096
 
 
 class Memory:
@@ -36,10 +37,12 @@ class Memory:
 
 
 class Looked(NamedTuple):
-    """What the texts of one call were found to be: how many, and of how many characters."""
+    """What the texts of one call were found to be: how many were looked at, and of how many characters they are."""
 
     inputs: int
     characters: int
+    of_all: float
+    """The characters of all texts of the call; an estimate where there are very many."""
     empty: int
     duplicate: int
     """Texts that stand in the same call before."""
@@ -80,16 +83,23 @@ def look(content: Any, model: object, memory: Memory | None, most_inputs: int, m
             if memory is not None and memory.knows(hash((text, model))):
                 repeated += 1
                 repeated_characters += len(text)
+    of_all = _characters(texts) if inputs < len(texts) else characters
     return Looked(
-        inputs, characters, empty, duplicate, duplicate_characters, repeated, repeated_characters, tuple(lengths)
-    )
+        inputs, characters, of_all, empty, duplicate, duplicate_characters, repeated, repeated_characters,
+        tuple(lengths),
+    )  # fmt: skip
+
+
+def _characters(texts: Sequence[Any]) -> float:
+    measured = sum(len(text) for text in texts[:_MOST_MEASURED] if type(text) is str)
+    return measured * max(1.0, len(texts) / _MOST_MEASURED)
 
 
 def too_long(looked: Looked, reported: int | None, most: int) -> int:
-    """How many texts are at least as long as a model takes, in tokens: by their share of what the provider counted,
-    and without doubt by their characters."""
-    if looked.inputs == 1 and reported is not None:
+    """How many texts are at least as long as a model takes, in tokens: by their share of what the provider counted
+    for all, and without doubt by their characters."""
+    if looked.inputs == 1 and looked.characters == looked.of_all and reported is not None:
         return int(reported >= most)
-    a_character = reported / looked.characters if reported is not None and looked.characters else 0.0
+    a_character = reported / looked.of_all if reported is not None and looked.of_all else 0.0
     surely = _MOST_CHARACTERS_A_TOKEN * most
     return sum(length > surely or length * a_character >= most for length in looked.lengths)

@@ -41,7 +41,7 @@ def look(result: Any, most: int) -> tuple[int, list[Wrong]]:
         step = _step(len(found), most)
         if _are_good(found, step):
             return len(range(0, len(found), step)), []
-    each = list(picked(found, most))
+    each = [vector for vector in picked(found, most) if _is_read(vector)]
     return len(each), [problem for problem in map(wrong, each) if problem is not None]
 
 
@@ -59,19 +59,23 @@ def _step(many: int, most: int) -> int:
     return max(1, -(-many // most))
 
 
+def _is_read(vector: Any) -> bool:
+    """Whether it is a plain list or array of numbers, in this process: base64 is left to the application, say."""
+    if _is_array(vector):
+        return not _is_elsewhere(vector) and len(vector.shape) == 1
+    return isinstance(vector, (list, tuple)) and bool(vector) and _is_number(vector[0])
+
+
 def wrong(vector: Any) -> Wrong | None:
-    """What is wrong with one vector; None for a good one, and for what is no plain list or array of numbers."""
+    """What is wrong with one vector; None for a good one, and for what is not read."""
+    if not _is_read(vector):
+        return None
     try:
         if _is_array(vector):
-            if _is_elsewhere(vector) or len(vector.shape) != 1:
-                return None
             if _are_finite(vector):
                 return None if bool((vector != 0).any()) else "zero_vector"
-        elif isinstance(vector, (list, tuple)) and vector and _is_number(vector[0]):
-            if isfinite(sum(vector)):
-                return None if any(vector) else "zero_vector"
-        else:
-            return None
+        elif isfinite(sum(vector)):
+            return None if any(vector) else "zero_vector"
         return _not_finite(vector.tolist() if _is_array(vector) else [float(number) for number in vector])
     except (AttributeError, TypeError, ValueError, OverflowError, NotImplementedError):  # not all are plain numbers
         return None

@@ -33,12 +33,13 @@ class LostSpans:
         self.then: Callable[[], None] | None = None
         """What to do when more are lost."""
         self._tracers: TracerProvider | None = None
+        self._on = False
         self._undo: list[Callable[[], None]] = []
         self.clear()
 
     def clear(self) -> None:
         """In a forked child, whose queue begins empty."""
-        self._lock = threading.Lock()
+        self._lock, self._listening = threading.Lock(), threading.Lock()
         self._counts: Counter[str] = Counter()
 
     def observe(self, metrics: Observers) -> None:
@@ -54,13 +55,13 @@ class LostSpans:
 
     def watch(self, tracers: TracerProvider | None) -> None:
         """Listen to the exporters of these tracers from now on; without any, to those of the global ones."""
-        self._tracers = tracers
+        self._tracers, self._on = tracers, True
         self.listen()
 
     def listen(self) -> None:
-        """Listen to the exporters that were added meanwhile, too."""
-        with _LISTENING:
-            for processor in _processors(self._tracers or trace.get_tracer_provider()):
+        """Listen to the exporters that were added meanwhile, too; to none once it is over."""
+        with _LISTENING, self._listening:
+            for processor in _processors(self._tracers or trace.get_tracer_provider()) if self._on else ():
                 queue = getattr(processor, "_batch_processor", None)
                 if queue is None and not hasattr(processor, "queue"):
                     continue  # it exports within the application's call, and is for trying things
@@ -87,9 +88,11 @@ class LostSpans:
 
     def stop(self) -> None:
         """Leave every exporter as it was."""
-        while self._undo:
-            with _LISTENING:
-                self._undo.pop()()
+        with self._listening:
+            self._on = False
+            while self._undo:
+                with _LISTENING:
+                    self._undo.pop()()
 
     def _give_up(self, spans: Sized) -> None:
         self._add(_EXPORT_FAILED, len(spans))

@@ -7,7 +7,7 @@ ones cost between an application's calls. All counters are sums that the SDK obs
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
 from opentelemetry.context import Context
@@ -140,15 +140,14 @@ def _framework_attributes(call: EmbeddingCall) -> Attributes:
     }
 
 
-def _levels(series: Series) -> Iterator[Attributes]:
-    """A provider's call and a framework's call that waits for it are two families of one counter.
+def _levels(series: Series) -> Iterator[tuple[Attributes, Mapping[str, int]]]:
+    """A provider's calls and a framework's calls that wait for them are two families of one counter.
 
-    An embedder of the application's own that did the work itself belongs to both.
+    What an embedder of the application's own did itself belongs to both.
     """
     if series.key.framework is not None and series.key.component is not None:
-        yield {names.FRAMEWORK: series.key.framework, names.COMPONENT: series.key.component}
-    if series.key.component is None or series.leaves == series.calls:
-        yield semconv(series.key)
+        yield {names.FRAMEWORK: series.key.framework, names.COMPONENT: series.key.component}, series.stage_ns
+    yield semconv(series.key), series.leaf_stage_ns
 
 
 def _observations(sums: Sums) -> Iterator[Observation]:
@@ -182,8 +181,8 @@ def _truncated(series: list[Series]) -> Sums:
 
 def _stage_time(series: list[Series]) -> Sums:
     for each in series:
-        for stage, nanoseconds in each.stage_ns.items():
-            for level in _levels(each):
+        for level, stage_ns in _levels(each):
+            for stage, nanoseconds in stage_ns.items():
                 yield {**level, names.STAGE: stage}, nanoseconds / 1e9
 
 

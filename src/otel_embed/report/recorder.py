@@ -25,7 +25,7 @@ from otel_embed.observe import OpenCall
 from otel_embed.pricing.bill import Pricing
 from otel_embed.provider import Lookup
 from otel_embed.record import CacheOutcome, EmbeddingCall, ModelLoad
-from otel_embed.report import budget_sums
+from otel_embed.report import budget_sums, sdk_points
 from otel_embed.report.alerting.alerting import Alerting
 from otel_embed.report.attribution import Attributing, Attributions
 from otel_embed.report.budget import Budget
@@ -53,6 +53,7 @@ _Finished = tuple["OpenCall | EmbeddingCall", bool, "SpanContext | None", int]
 nanoseconds that its observation took."""
 _SPAN = Guard("report a span")
 _COUNTING, _FREEZING = Guard("count calls"), Guard("record the metrics of a call")
+_EMPTYING = Guard("empty what the SDK keeps of a parent's metrics")
 
 
 class CallRecorder:
@@ -62,6 +63,9 @@ class CallRecorder:
     """
 
     def __init__(self, meter: Meter) -> None:
+        self.meter = meter
+        self.gauges: set[str] = set()
+        """The standing facts that this meter observes, by the names of ``otel_embed.gauges``."""
         self.totals = Totals()
         self.slowest = Slowest()
         self.pending = PendingInputs(self)
@@ -225,6 +229,8 @@ class CallRecorder:
         for sums in (*everything, self.quality, self.overhead, self.lost):
             sums.clear()
         self.work.clear()
+        with _EMPTYING:
+            sdk_points.forget(self.meter)
         self.alerts.start_anew()
 
     def budget_shares(self) -> list[tuple[str, float]]:

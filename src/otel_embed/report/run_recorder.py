@@ -21,7 +21,7 @@ from otel_embed.report.track import track_chat
 from otel_embed.run_record import ChatCall, ChatRequest, ChatUsage
 from otel_embed.runs import OpenRun
 
-_COUNTING = Guard("count a run")
+_COUNTING, _TRACKING, _MEASURING = Guard("count a run"), Guard("track a chat call"), Guard("measure a chat call")
 _NOWHERE = Context({"otel-embed-nowhere": True})
 _FREE = Cost(0.0, "cache")
 
@@ -69,7 +69,9 @@ class RunRecorder:
             around = set_span_in_context(NonRecordingSpan(run.span.get_span_context()), _NOWHERE)
         with _COUNTING:
             self._totals.add(call)
+        with _TRACKING:
             track_chat(call, run.context)
+        with _MEASURING:
             self._measure(call, run.measured, around)
 
     def _frozen(self, run: OpenRun, request: ChatRequest) -> ChatCall:

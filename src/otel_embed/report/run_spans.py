@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from opentelemetry.context import Context
@@ -11,6 +10,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from otel_embed.observe import OPEN_CALL
 from otel_embed.record import Failure
 from otel_embed.report import coexist, names
+from otel_embed.report.content import written
 from otel_embed.report.dimensions import Attributes
 from otel_embed.report.spans import SPAN
 from otel_embed.run_record import ChatCall, ChatRequest, ComponentRun, Messages
@@ -142,4 +142,4 @@ def _captured(messages: Messages, finish_reasons: tuple[str, ...] = ()) -> str:
     ]
     for message, reason in zip(shown, finish_reasons):
         message["finish_reason"] = reason
-    return json.dumps(shown, ensure_ascii=False)
+    return written(shown)

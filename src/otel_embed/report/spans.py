@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import islice
 from math import inf
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from otel_embed.config import Config
 from otel_embed.observe import OPEN_CALL, OpenCall
 from otel_embed.record import Answer, EmbeddingCall, LocalWork, Server
 from otel_embed.report import coexist, names
+from otel_embed.report.content import written
 from otel_embed.report.dimensions import Attributes
 
 _FAILED = Status(StatusCode.ERROR)  # without a description: an exception's text can hold the application's input
@@ -195,4 +195,4 @@ def _captured(content: Any) -> str:
         for text in texts[:_CAPTURED_INPUTS]
         if isinstance(text, str)
     ]
-    return json.dumps([{"role": "user", "parts": parts}], ensure_ascii=False)
+    return written([{"role": "user", "parts": parts}])

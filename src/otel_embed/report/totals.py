@@ -99,13 +99,14 @@ class Series:
         "key",
         "latency",
         "leaf_errors",
+        "leaf_stage_ns",
         "leaves",
         "local",
         "outcomes",
+        "outer_stage_ns",
         "padding",
         "picodollars",
         "retries",
-        "stage_ns",
         "tokens",
         "truncated",
         "unpriced_calls",
@@ -117,7 +118,9 @@ class Series:
         self.calls = self.leaves = self.inputs = self.embedded = 0
         self.picodollars = self.unpriced_calls = self.unpriced_tokens = 0
         self.tokens: Counter[str] = Counter()
-        self.stage_ns: Counter[str] = Counter()
+        self.leaf_stage_ns: Counter[str] = Counter()
+        self.outer_stage_ns: Counter[str] = Counter()
+        """Of the calls that waited for others, or for a cache alone, instead of doing the work themselves."""
         self.errors: Counter[str] = Counter()
         self.leaf_errors: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
@@ -127,6 +130,11 @@ class Series:
         self.devices: Counter[str] = Counter()
         self.padding: int | None = None
         self.truncated: int | None = None
+
+    @property
+    def stage_ns(self) -> Counter[str]:
+        """Of all calls."""
+        return self.leaf_stage_ns + self.outer_stage_ns
 
 
 class Totals:
@@ -176,7 +184,7 @@ class Totals:
                 return  # no provider was asked
         series.calls += how_many
         series.latency.extend([ns / 1e9 for ns in map(_duration, alike)])
-        stage_ns = series.stage_ns
+        stage_ns = series.leaf_stage_ns if call.is_leaf else series.outer_stage_ns
         for stage, begin, end, _ in chain.from_iterable(map(_stages, alike)):
             stage_ns[stage] += end - begin
         asked = embedded = 0

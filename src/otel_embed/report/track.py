@@ -20,9 +20,12 @@ TRACKED = context.create_key("otel-embed-tracked")
 
 
 class Tracks(Protocol):
-    """Whoever wants to hear of the calls of a block."""
+    """Whoever wants to hear of the calls of a block, each when it is over."""
 
-    def add(self, call: EmbeddingCall) -> None: ...
+    def add(self, call: EmbeddingCall, ended: int) -> None:
+        """``ended`` is by the clock of ``OpenCall.end``, which nobody sets."""
+
+    def add_chat(self, call: ChatCall) -> None: ...
 
 
 class TrackedUsage:
@@ -70,7 +73,7 @@ class TrackedUsage:
         """Wall time of the block, so far or in all."""
         return time.perf_counter() - self._began if self._took is None else self._took
 
-    def add(self, call: EmbeddingCall) -> None:
+    def add(self, call: EmbeddingCall, ended: int) -> None:
         with self._lock:
             if call.cache is not None:
                 self.cache_hits += call.cache.hits
@@ -167,11 +170,11 @@ def tracked(call: OpenCall) -> None:
     """Count a finished call in the blocks it was made in."""
     usages: tuple[Tracks, ...] = call.context.get(TRACKED, ())  # type: ignore[assignment]
     for usage in usages:
-        usage.add(call.record())
+        usage.add(call.record(), call.end)
 
 
 def track_chat(call: ChatCall, around: Context) -> None:
     """Count a finished chat call in the blocks it was made in."""
-    usages: tuple[TrackedUsage, ...] = around.get(TRACKED, ())  # type: ignore[assignment]
+    usages: tuple[Tracks, ...] = around.get(TRACKED, ())  # type: ignore[assignment]
     for usage in usages:
         usage.add_chat(call)
