@@ -471,21 +471,13 @@ class TestWebhook:
         assert usage.seconds < 3
         wait_for(lambda: any(message.endswith("webhook: Connection refused") for message in caplog.messages))
 
-    @pytest.mark.parametrize(
-        ("address", "said"),
-        [
-            ("http://127.0.0.1:9/a secret", "its address is not valid"),
-            ("http://[::1/secret", "its address is not valid"),
-            ("http://127.0.0.1:9/sécret", "its address is not valid"),
-        ],
-    )
-    def test_an_address_that_is_none_is_a_warning_without_it(
-        self, address: str, said: str, telemetry: Telemetry, client: openai.OpenAI, caplog: Any
+    def test_an_address_that_http_cannot_send_is_a_warning_without_it(
+        self, telemetry: Telemetry, client: openai.OpenAI, caplog: Any
     ) -> None:
-        telemetry.instrument(daily_budget_usd=COST, alert_webhook=address)
+        telemetry.instrument(daily_budget_usd=COST, alert_webhook="http://127.0.0.1:9/sécret")
         ask(client)
         wait_for(lambda: len(caplog.messages) == 2)
-        assert caplog.messages[1] == f"An alert could not be posted to the webhook: {said}"
+        assert caplog.messages[1] == "An alert could not be posted to the webhook: its address is not valid"
 
     def test_an_answer_that_is_no_http_is_a_warning(
         self, telemetry: Telemetry, client: openai.OpenAI, monkeypatch: Any, caplog: Any

@@ -129,9 +129,11 @@ def test_a_good_option_may_be_any_number() -> None:
 def test_an_address_that_is_none_is_not_shown() -> None:
     warnings: list[str] = []
     for before in (Config(), Config(alert_webhook="https://hooks.slack.com/secret")):
-        assert before.with_options({"alert_webhook": "hooks.slack.com/secret"}, warnings.append) == before
-    said = "instrument(alert_webhook='...') is not valid: it must be an http:// or https:// address. It stays"
-    assert warnings == [f"{said} not set.", f"{said} what it was."]
+        for address in ("hooks.slack.com/secret", "http://host/a secret", "http://[::1/secret", "http://"):
+            assert before.with_options({"alert_webhook": address}, warnings.append) == before
+    allowed = "an http:// or https:// address with a host and without blanks"
+    said = f"instrument(alert_webhook='...') is not valid: it must be {allowed}. It stays"
+    assert warnings == [f"{said} not set."] * 4 + [f"{said} what it was."] * 4
 
 
 def test_with_a_bad_option_all_else_is_observed(

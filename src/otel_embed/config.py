@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from otel_embed import environment_variables as env
-from otel_embed.options import accepted
+from otel_embed.options import AN_ADDRESS, accepted, is_address
 
 Semconv = Literal["latest", "legacy", "both"]
 StageSpans = Literal["slow", "always", "never"]
@@ -164,9 +164,9 @@ class _Reader:
     def address(self, name: str) -> str | None:
         """An address, which may hold a secret and is not shown."""
         value = self.text(name)
-        if value is None or _is_address(value):
+        if value is None or is_address(value):
             return value
-        return self._refused(name, "...", "an http:// or https:// address with a host and without blanks", None)
+        return self._refused(name, "...", AN_ADDRESS, None)
 
     def attributes(self, name: str) -> tuple[str, ...]:
         """Names that attributes of the application's own may have, each once and in order."""
@@ -187,14 +187,3 @@ class _Reader:
         shown = "not set" if default is None else default
         self._warn(f"{name}={value!r} is not valid: it must be {allowed}. It stays {shown}.")
         return default
-
-
-def _is_address(value: str) -> bool:
-    from urllib.parse import urlsplit  # only where there is an address
-
-    try:
-        parts = urlsplit(value)
-        has_place = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a broken bracket; a port that is none
-        return False
-    return has_place and parts.scheme in ("http", "https") and value.isprintable() and " " not in value

@@ -11,6 +11,7 @@ from typing import Any
 _Read = Callable[[Any], Any]
 """The value as a setting has it; raises ``ValueError`` where it cannot be one."""
 _SECRET = "alert_webhook"
+AN_ADDRESS = "an http:// or https:// address with a host and without blanks"
 
 
 def accepted(
@@ -54,9 +55,21 @@ def _share(value: Any) -> float:
 
 
 def _address(value: Any) -> str:
-    if not isinstance(value, str) or not value.lower().startswith(("http://", "https://")):
+    if not isinstance(value, str) or not is_address(value):
         raise ValueError
     return value
+
+
+def is_address(value: str) -> bool:
+    """Whether a request can be sent there."""
+    from urllib.parse import urlsplit  # only where there is an address
+
+    try:
+        parts = urlsplit(value)
+        has_place = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a broken bracket; a port that is none
+        return False
+    return has_place and parts.scheme in ("http", "https") and value.isprintable() and " " not in value
 
 
 def _names(value: Any) -> Any:
@@ -72,7 +85,7 @@ _NAMED: dict[str, tuple[str, _Read]] = {
     "daily_budget_usd": _AMOUNT,
     "monthly_budget_usd": _AMOUNT,
     "max_overhead": ("a number from 0 to 1", _share),
-    "alert_webhook": ("an http:// or https:// address", _address),
+    "alert_webhook": (AN_ADDRESS, _address),
     "disabled_providers": _SEVERAL,
     "baggage_attributes": _SEVERAL,
 }
