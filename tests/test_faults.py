@@ -133,7 +133,7 @@ ELSEWHERE: dict[str, set[str]] = {
         "transports.httpx._Send.__init__", "transports.httpx._provider", "transports.urllib3._Sleep.__init__",
     },
     "has tests of its own: budgets that block, chat calls of stores, images, local models, retries of urllib3, streams that break": {
-        "exchange.OpenExchange.server", "exchange._end_with_the_process", "identity._forget", "frameworks.langchain_handler._same",
+        "exchange.OpenExchange.server", "identity._forget", "frameworks.langchain_handler._same",
         "frameworks.langchain_runs.is_content", "observe.OpenCall._ending", "observe.OpenCall.stop",
         "operations.OpenOperation.add_chat",
         "pricing.bill.Pricing._as_sent", "pricing.bill.Pricing._is_unseen", "pricing.bill.Pricing._prices_images",
@@ -265,10 +265,14 @@ def quick() -> Iterator[None]:
         gc.unfreeze()
 
 
+def telemetry_of(application: Application) -> Telemetry:
+    return Telemetry(ALWAYS_OFF if application is NOT_SAMPLED else None)
+
+
 @pytest.fixture(scope="module", params=BY_NAME)
 def observed(request: pytest.FixtureRequest, quick: None) -> Iterator[Observed]:
     with BY_NAME[request.param] as application:
-        yield Observed(application, Telemetry(ALWAYS_OFF if application is NOT_SAMPLED else None))
+        yield Observed(application, telemetry_of(application))
         otel_embed.uninstrument()
         guard.reraise = False
 
@@ -342,7 +346,7 @@ def test_every_function_is_come_to() -> None:
     """Where not all of the tests above were run, it finds out first."""
     for name in BY_NAME.keys() - RAN:
         with BY_NAME[name] as application:
-            Observed(application, Telemetry())
+            Observed(application, telemetry_of(application))
     switched_on_or_off = {place.name for place in places(reached(switched)[1])}
     everywhere = {name for name in names() if name.startswith(IN_CALLS)}
     elsewhere = set().union(*ELSEWHERE.values())

@@ -9,7 +9,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -72,7 +71,8 @@ class OpenExchange(Exchange):
         """Call ``then(end, error)`` when the body has been read, as with a streamed response."""
         self._on_close = then
         _LEFT_OPEN.add(self)
-        _end_with_the_process()
+        if not _AT_EXIT:  # no sooner: what was set up before, to report a process at its end, does so after this
+            _AT_EXIT.append(atexit.register(_end_left_open))
 
     def drop(self, error: BaseException | None = None) -> None:
         """Nobody holds the response any more.
@@ -108,6 +108,7 @@ class OpenExchange(Exchange):
 
 _DROPPED: deque[tuple[OpenExchange, BaseException | None, int]] = deque()
 _LEFT_OPEN: weakref.WeakSet[OpenExchange] = weakref.WeakSet()
+_AT_EXIT: list[object] = []
 _ENDING = Guard("end a response that nobody read")
 
 
@@ -117,12 +118,6 @@ def end_dropped() -> None:
         with _ENDING:
             exchange, error, at = _DROPPED.popleft()
             exchange.over(error, at)
-
-
-@cache
-def _end_with_the_process() -> None:
-    """Once, and as late as this: what reports a process at its end, and was set up before, does so afterwards."""
-    atexit.register(_end_left_open)
 
 
 def _end_left_open() -> None:
