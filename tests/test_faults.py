@@ -175,6 +175,14 @@ DONE: set[tuple[str, str, str]] = set()
 """What was done to which place in which provider's client, whose asynchronous calls come to much the same."""
 
 
+def forget() -> None:
+    """What is remembered from call to call, though nothing depends on it."""
+    for memory in MEMORIES:
+        memory.clear()
+    for cache in CACHES:
+        cache.cache_clear()
+
+
 class Observed:
     """An application under otel_embed, and what it comes to there."""
 
@@ -185,6 +193,7 @@ class Observed:
         self.expected = application.run()
         self.options = {**OPTIONS, "token_counting": "estimate", **OF_THEIR_OWN.get(application.name, {})}
         telemetry.instrument(**self.options)
+        forget()
         first, cold = reached(application.run)
         second, warm = reached(application.run)
         assert first == second == self.expected
@@ -231,10 +240,7 @@ class Observed:
         recorder.start_anew()
         config = Config.from_environment(print).with_options(dict(self.options), print)
         recorder.configure(self.telemetry.tracers.get_tracer("otel_embed"), config, Pricing.configured(config, print))
-        for memory in MEMORIES:
-            memory.clear()
-        for cache in CACHES:
-            cache.cache_clear()
+        forget()
 
     def noticed(self) -> str | None:
         try:

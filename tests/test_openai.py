@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import pickle
 from typing import Any
 
@@ -270,3 +271,16 @@ def test_input_is_captured_only_where_asked_for(telemetry: Telemetry, server: Op
     without, captured = [str(dict(span.attributes)) for span in telemetry.spans()]
     assert "planted" not in without and "planted" in captured
     assert "sk-secret" not in without + captured
+
+
+def test_a_log_line_leads_to_its_span(
+    telemetry: Telemetry, server: OpenAIServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    telemetry.instrument(log="json")
+    caplog.set_level("INFO", "otel_embed.calls")
+    with client(server) as it:
+        it.embeddings.create(model=SMALL, input="one two")
+    (span,), (line,) = telemetry.spans(), caplog.messages
+    told = json.loads(line)
+    assert int(told["trace_id"], 16) == span.context.trace_id and int(told["span_id"], 16) == span.context.span_id
+    assert told["gen_ai.usage.input_tokens"] == 2 and len(told["trace_id"]) == 32 and len(told["span_id"]) == 16

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any
+
+from opentelemetry.trace import SpanContext, format_span_id, format_trace_id
 
 from otel_embed.config import CallLog
 from otel_embed.record import EmbeddingCall
@@ -14,18 +17,19 @@ _logger = logging.getLogger("otel_embed.calls")
 
 
 class LogReport:
-    """``text`` for eyes, ``json`` with the names of the span's attributes for machines."""
+    """``text`` for eyes, ``json`` with the names of the span's attributes for machines, and that span's ids."""
 
     def __init__(self, form: CallLog) -> None:
         self._line = _as_json if form == "json" else _as_text
 
-    def __call__(self, call: EmbeddingCall) -> None:
+    def __call__(self, call: EmbeddingCall, span: Any) -> None:
+        """``span`` is the context of the span that records the call; None where none does."""
         level = logging.INFO if call.failure is None else logging.WARNING
         if _logger.isEnabledFor(level):
-            _logger.log(level, "%s", self._line(call))
+            _logger.log(level, "%s", self._line(call, span))
 
 
-def _as_text(call: EmbeddingCall) -> str:
+def _as_text(call: EmbeddingCall, span: Any) -> str:
     where = (
         f"{call.component.method} {call.component.name}" if call.component else f"{call.provider} {call.model or '?'}"
     )
@@ -46,11 +50,16 @@ def _as_text(call: EmbeddingCall) -> str:
     return f"{', '.join(parts)} [{stages}]"
 
 
-def _as_json(call: EmbeddingCall) -> str:
+def _as_json(call: EmbeddingCall, span: Any) -> str:
     who = (
         {}
         if call.component is None
         else {names.FRAMEWORK: call.component.framework, names.COMPONENT: call.component.name}
     )
+    ids = (
+        {"trace_id": format_trace_id(span.trace_id), "span_id": format_span_id(span.span_id)}
+        if isinstance(span, SpanContext)
+        else {}
+    )
     whole = {**who, **identity(call.provider, call.request_model, call.server), **attributes(call)}
-    return json.dumps({"duration": call.seconds, **whole, **dict(call.attribution)})
+    return json.dumps({**ids, "duration": call.seconds, **whole, **dict(call.attribution)})

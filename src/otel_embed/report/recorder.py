@@ -163,7 +163,7 @@ class CallRecorder:
             if place in newest or len(newest) < MAX_MODELS:
                 newest[place] = call.headers
         if self._log is not None:
-            self._log(call.record())
+            self._log(call.record(), call.span)
         if TRACKED in call.context:
             self._track(call)
         finished = self._finished
