@@ -272,10 +272,17 @@ def test_the_summary_has_what_was_found(telemetry: Telemetry, client: openai.Ope
 
 def test_a_memory_forgets_and_never_invents() -> None:
     memory = inputs.Memory()
-    marks = [hash(("text", n)) for n in range(300_000)]
-    assert sum(memory.knows(mark) for mark in marks) == 0
-    assert sum(memory.knows(mark) for mark in marks[-1000:]) > 900
-    assert sum(memory.knows(mark) for mark in marks[:1000]) < 100
+    texts = [f"text {n}" for n in range(300_000)]
+    assert memory.known(texts, "a model") == []
+    assert memory.known(texts[-1000:], "another model") == []
+    assert len(memory.known(texts[-1000:], "a model")) > 900
+    assert len(memory.known(texts[:1000], "a model")) < 100
+
+
+def test_as_many_texts_are_looked_at_as_there_is_time_for() -> None:
+    texts = ["abcd", "ef", "", "gh", "ij"]
+    looked = [inputs.look(texts, "m", None, 4, most)[:2] for most in (0, 4, 5, 6, 7, 99)]
+    assert looked == [(1, 4), (2, 6), (2, 6), (4, 8), (4, 8), (4, 8)]
 
 
 @given(st.lists(st.one_of(st.text(max_size=9), st.none(), st.integers(), st.lists(st.integers(), max_size=2))))

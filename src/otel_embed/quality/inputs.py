@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 _SLOTS = 1 << 16
-_WITHOUT_SIGN = (1 << 64) - 1
 _MOST_CHARACTERS_A_TOKEN = 5
 """Prose in any language has fewer, so that a text of more than this many a token is certainly longer."""
 _MOST_MEASURED = 4096
@@ -22,18 +23,20 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self._seen = array("Q")
+        self._seen = array("q")
 
-    def knows(self, mark: int) -> bool:
-        """Whether this was here before; it is from now on."""
-        if not self._seen:
-            self._seen = array("Q", bytes(8 * _SLOTS))
-        mark &= _WITHOUT_SIGN
-        slot = (mark ^ mark >> 32) % _SLOTS
-        if self._seen[slot] == mark:
-            return True
-        self._seen[slot] = mark
-        return False
+    def known(self, texts: Iterable[str], model: object) -> list[str]:
+        """Which of these texts were embedded with this model before; from now on all of them were."""
+        seen = self._seen = self._seen or array("q", bytes(8 * _SLOTS))
+        asked, found = hash(model), []
+        for text in texts:
+            mark = hash((text, asked))
+            slot = mark % _SLOTS
+            if seen[slot] == mark:
+                found.append(text)
+            else:
+                seen[slot] = mark
+        return found
 
 
 class Looked(NamedTuple):
@@ -50,7 +53,7 @@ class Looked(NamedTuple):
     repeated: int
     """Texts that an earlier call embedded with the same model."""
     repeated_characters: int
-    lengths: tuple[int, ...]
+    lengths: list[int]
     """Of the texts, in characters, where one of them is longer than the model may take."""
 
 
@@ -62,32 +65,26 @@ def look(content: Any, model: object, memory: Memory | None, most_inputs: int, m
     texts: Sequence[Any] = (
         (content,) if isinstance(content, str) else content if isinstance(content, (list, tuple)) else ()
     )
-    here: set[str] = set()
-    empty = duplicate = duplicate_characters = repeated = repeated_characters = inputs = characters = 0
-    lengths = []
-    for text in texts[:most_inputs]:
-        if type(text) is not str:
-            continue
-        if characters > most_characters:
-            break
-        inputs += 1
-        characters += len(text)
-        lengths.append(len(text))
-        if not text or text.isspace():
-            empty += 1
-        elif text in here:
-            duplicate += 1
-            duplicate_characters += len(text)
-        else:
-            here.add(text)
-            if memory is not None and memory.knows(hash((text, model))):
-                repeated += 1
-                repeated_characters += len(text)
-    of_all = _characters(texts) if inputs < len(texts) else characters
+    looked_at = [text for text in texts[:most_inputs] if type(text) is str]
+    lengths = list(map(len, looked_at))
+    if sum(lengths) > most_characters:
+        many = bisect_right(list(accumulate(lengths)), most_characters) + 1
+        looked_at, lengths = looked_at[:many], lengths[:many]
+    written = [text for text in looked_at if text and not text.isspace()]
+    different = dict.fromkeys(written)
+    again = memory.known(different, model) if memory is not None else []
+    characters, inputs = sum(lengths), len(looked_at)
     return Looked(
-        inputs, characters, of_all, empty, duplicate, duplicate_characters, repeated, repeated_characters,
-        tuple(lengths),
-    )  # fmt: skip
+        inputs,
+        characters,
+        of_all=_characters(texts) if inputs < len(texts) else characters,
+        empty=inputs - len(written),
+        duplicate=len(written) - len(different),
+        duplicate_characters=sum(map(len, written)) - sum(map(len, different)),
+        repeated=len(again),
+        repeated_characters=sum(map(len, again)),
+        lengths=lengths,
+    )
 
 
 def _characters(texts: Sequence[Any]) -> float:
