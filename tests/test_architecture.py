@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "reading.py": ("otel_embed.record",),
     "timeline.py": ("otel_embed.record",),
     "provider.py": ("otel_embed.record", "otel_embed.run_record", "opentelemetry.context"),
+    "freezing.py": ("otel_embed.exchange", "otel_embed.headers", "otel_embed.observe", "otel_embed.provider", "otel_embed.record", "otel_embed.timeline"),
     "observe.py": ("otel_embed", "opentelemetry.context", "opentelemetry"),
     "runs.py": ("otel_embed", "opentelemetry.context", "opentelemetry"),
     "answers.py": ("otel_embed", "opentelemetry.context", "opentelemetry"),

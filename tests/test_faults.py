@@ -93,8 +93,8 @@ ALSO_OUTSIDE = {
 TOLD_BY_LANGCHAIN = "frameworks.langchain_handler._Handler."
 """It logs what a handler raises."""
 IN_CALLS = tuple(f"{module}." for module in (
-    "endpoints", "exchange", "failure", "headers", "identity", "observe", "stages", "threads", "timeline", "answers", "runs",
-    "seen", "operations", "pricing.bill", "pricing.billers", "pricing.prices", "pricing.tokens", "pricing.chat", "pricing.recorded",
+    "endpoints", "exchange", "failure", "freezing", "headers", "identity", "observe", "stages", "threads", "timeline",
+    "answers", "runs", "seen", "operations", "pricing.bill", "pricing.billers", "pricing.prices", "pricing.tokens", "pricing.chat", "pricing.recorded",
     "transports",
     "frameworks.haystack", "frameworks.langchain", "frameworks.langchain_handler", "frameworks.langchain_runs",
     "frameworks.langchain_stores", "frameworks.llama_index", "providers.openai",

@@ -20,10 +20,11 @@ from typing import Any, Protocol
 from opentelemetry import context
 from opentelemetry.context import Context
 
-from otel_embed.exchange import OpenExchange, retries
+from otel_embed.exchange import OpenExchange
 from otel_embed.failure import answered, failure
+from otel_embed.freezing import freeze
 from otel_embed.guard import Guard, guarded
-from otel_embed.headers import number, read
+from otel_embed.headers import number
 from otel_embed.operations import OperationReports
 from otel_embed.provider import Arguments, Call, Lookup
 from otel_embed.record import (
@@ -34,13 +35,12 @@ from otel_embed.record import (
     EmbeddingCall,
     Failure,
     LocalWork,
-    Paid,
     Reply,
     Request,
     Usage,
     UsageSource,
 )
-from otel_embed.timeline import Lane, partition
+from otel_embed.timeline import Lane
 
 OPEN_CALL = context.create_key("otel-embed-call")
 OPEN_CALLS: dict[int, OpenCall] = {}
@@ -50,11 +50,9 @@ _NOTHING_ASKED, _NOTHING_SAID = Request(), Reply()
 _NOWHERE = Context()
 _BEGINNING, _STOPPING = Guard("begin the report of a call"), Guard("report a call that a budget stopped")
 _MAX_FAILED = 100
-_PACKED = frozenset({"binary", "ubinary"})
 # What these classes' own constructors do, without a Python frame for it.
 _arguments: Callable[[tuple[Any, tuple[Any, ...], dict[str, Any]]], Arguments] = partial(tuple.__new__, Arguments)
 _request: Callable[[tuple[Any, ...]], Request] = partial(tuple.__new__, Request)
-_embedding_call: Callable[[tuple[Any, ...]], EmbeddingCall] = partial(tuple.__new__, EmbeddingCall)
 _usage: Callable[[tuple[int, UsageSource]], Usage] = partial(tuple.__new__, Usage)
 _CONTENT = Request._fields.index("content")
 
@@ -175,7 +173,8 @@ class OpenCall:
     counted: int | None = None
     """The tokens that a local model was given."""
     work: LocalWork | None = None
-    _lookup: Lookup | None = None
+    lookup: Lookup | None = None
+    """What the cache in front of this call knew."""
     recorded: EmbeddingCall | None = None
     """The finished call as a plain value, once somebody asked for it."""
 
@@ -227,7 +226,7 @@ class OpenCall:
 
     def looked_up(self, lookup: Lookup) -> None:
         """The cache in front of this call was asked."""
-        self._lookup = lookup if self._lookup is None else self._lookup + lookup
+        self.lookup = lookup if self.lookup is None else self.lookup + lookup
 
     def stop(self, error: Exception) -> None:
         """The wrapped function is not to run."""
@@ -280,8 +279,8 @@ class OpenCall:
                 reply = self.reply
             if reply.failure is not None:
                 self.failure = answered(reply.failure, self._last_end()[0])
-            elif not self.delegated and (self._lookup is None or self._lookup.misses):
-                if reply.tokens is not None and self._lookup is None:
+            elif not self.delegated and (self.lookup is None or self.lookup.misses):
+                if reply.tokens is not None and self.lookup is None:
                     self.usage = _usage((reply.tokens, site.tokens_are or reply.source))
                 elif self.counted is not None:
                     self.usage = _usage((self.counted, "counted"))
@@ -304,7 +303,7 @@ class OpenCall:
 
     def _counted(self, reply: Reply) -> Usage | None:
         """The tokens of a call whose reply alone does not say what was billed."""
-        header, lookup = self.site.call.tokens_header, self._lookup
+        header, lookup = self.site.call.tokens_header, self.lookup
         usage: Usage | None
         if reply.tokens is not None:
             usage = Usage(reply.tokens, reply.source)
@@ -362,65 +361,5 @@ class OpenCall:
     def record(self) -> EmbeddingCall:
         """The finished call as a plain value."""
         if self.recorded is None:
-            self.recorded = self._freeze()
+            self.recorded = freeze(self)
         return self.recorded
-
-    def _freeze(self) -> EmbeddingCall:
-        start, end, lanes, site = self.start, self.end, self.lanes, self.site
-        again: tuple[str, ...] = ()
-        last: OpenExchange | None = None
-        if len(lanes) == 1 and isinstance(lanes[0], OpenExchange):  # as nearly always
-            exchanges, last = 1, lanes[0]
-        elif all_of_them := [lane for lane in lanes if isinstance(lane, OpenExchange)]:
-            exchanges, last = len(all_of_them), all_of_them[-1]
-            again = retries(all_of_them)
-        else:
-            exchanges = 0
-        request, reply, usage, lookup = self.request, self.reply, self.usage, self._lookup
-        fields = (
-            self.provider,
-            self.component,
-            request.model,
-            reply.model,
-            request.server or (None if last is None else last.server),
-            self.attribution,
-            site.call.local,
-            not self.delegated and (lookup is None or lookup.misses > 0),
-            self.root,
-            request.metered and not site.call.local,
-            reply.vectors if request.inputs is None else request.inputs,
-            request.kind,
-            _dimensions(request, reply) if request.encoding_format else reply.dimensions or request.dimensions,
-            request.encoding_format,
-            usage,
-            site.recorder.price(self, usage) if usage is not None or self._has_media() else None,
-            self.start_unix_ns,
-            end - start,
-            partition(start, end, lanes, exchanges),
-            again,
-            None if lookup is None else self._saved(lookup),
-            self.failure,
-            None if last is None else last.request_bytes,
-            read(self.headers, reply.server_seconds),
-            self.work,
-        )
-        return _embedding_call(fields)
-
-    def _saved(self, lookup: Lookup) -> CacheOutcome:
-        paid = Paid(self.paid_tokens, self.paid_picodollars, self.unpaid)
-        return self.site.recorder.save(self, lookup)._replace(paid=paid)
-
-    def _has_media(self) -> bool:
-        """Whether something else than tokens may be billed."""
-        if self.delegated or self.failure is not None or (self._lookup is not None and not self._lookup.misses):
-            return False
-        return bool(self.reply.media or self.request.media)
-
-
-def _dimensions(request: Request, reply: Reply) -> int | None:
-    """Of one vector, which packs eight of them into a number where a binary form was asked for."""
-    asked = request.encoding_format or ()
-    if reply.dimensions is None:
-        return request.dimensions
-    packed = all(form in _PACKED for form in ((asked,) if isinstance(asked, str) else asked))
-    return 8 * reply.dimensions if packed else reply.dimensions
