@@ -120,6 +120,10 @@ LOCAL_TESTS = {
 ENGINES = ["ray>=2.40", "pyspark>=4"]
 
 
+LANGCHAIN_TESTS = ["langchain-tests", "blockbuster<1.6", "freezegun", "numpy", "pytest-asyncio", "pytest-cov", "pytest-mock"]
+LANGCHAIN_TESTS += ["pytest-retry", "pytest-socket", "pytest-watcher", "pytest-xdist", "responses", "syrupy"]
+PARTNERS = {"aws": 1, "google-genai": 4, "huggingface": 1, "mistralai": 1, "ollama": 1, "openai": 1}
+"""Integrations of LangChain with embedders of their own, and the major version of each that goes with LangChain 1."""
 UPSTREAM = {
     "langchain-core": (
         ["langchain-core>=1", "langchain-tests", "freezegun", "pytest-mock", "syrupy", "pytest-asyncio", "grandalf"]
@@ -146,8 +150,38 @@ UPSTREAM = {
         ["tests"],
         [],
     ),
+    "urllib3": (
+        ["urllib3[brotli,socks,zstd]>=2", "anyio[trio]", "cryptography", "h2", "httpx", "hypercorn", "pyopenssl", "quart"]
+        + ["quart-trio", "pytest-socket", "pytest-timeout", "trustme"],
+        ["test"],
+        ["--deselect=test/with_dummyserver/test_socketlevel.py"],  # they time their own sockets, to the hundredth of a second
+    ),
+    "aiohttp": (
+        ["aiohttp[speedups]>=3.10", "blockbuster", "freezegun", "isal", "proxy.py", "pytest-codspeed", "pytest-cov", "pytest-mock"]
+        + ["pytest-timeout", "pytest-xdist", "python-on-whales", "re-assert", "trustme", "zlib-ng"],
+        [f"tests/test_client_{part}.py" for part in ("connection", "exceptions", "functional", "middleware", "proto")]
+        + [f"tests/test_client_{part}.py" for part in ("request", "response", "session")]
+        + ["tests/test_connector.py", "tests/test_streams.py"],
+        ["--override-ini=addopts="],
+    ),
+    "botocore": (["botocore", "boto3", "jsonschema", "pytest-xdist", "awscrt"], ["tests/unit"], []),
+    "langchain-classic": (
+        ["langchain-classic>=1", "langchain-openai", *LANGCHAIN_TESTS, "lark", "pandas", "cffi", "requests-mock", "toml"],
+        ["tests/unit_tests"],
+        ["--continue-on-collection-errors"],
+    ),
+    **{
+        f"langchain-{partner}": (
+            [f"langchain-{partner}>={oldest}", *LANGCHAIN_TESTS, "langchain", "fakeredis", "moto"],
+            ["tests/unit_tests"],
+            ["--continue-on-collection-errors"],
+        )
+        for partner, oldest in PARTNERS.items()
+    },
 }
 """By library: what its own tests need, which of them run offline, and options of theirs."""
+TRANSPORTS = ("httpx", "requests", "urllib3", "aiohttp", "botocore")
+"""They observe nothing outside of a call, so that each of their tests is made one."""
 
 
 def install(session: nox.Session, *extra: str) -> None:
@@ -351,6 +385,6 @@ def upstream(session: nox.Session, library: str) -> None:
     needs, tests, options = UPSTREAM[library]
     install(session, *needs, "pytest")
     given = [f"--option={option}" for option in options]
-    if library in ("httpx", "requests"):
+    if library in TRANSPORTS:
         given.append("--inside-a-call")
     session.run("python", "tests/upstream/own_tests.py", library, *tests, *given)

@@ -215,6 +215,17 @@ def test_an_application_that_tries_again_while_it_handles_an_error_of_aiohttp(
 
 
 @each_library
+@pytest.mark.parametrize("origin", ["http://:/", "http://example.org:none", "http://\x80.invalid", "no address"])
+def test_an_address_that_is_none_is_refused_as_without_us(
+    telemetry: Telemetry, kind: type[Embedder], origin: str
+) -> None:
+    nowhere: Any = SimpleNamespace(origin=origin, ca_file="")
+    error = failing(kind, nowhere, ["one"])
+    otel_embed.uninstrument()
+    assert repr(error) == repr(failing(kind, nowhere, ["one"]))
+
+
+@each_library
 def test_a_refused_connection_is_a_network_failure(telemetry: Telemetry, kind: type[Embedder]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]

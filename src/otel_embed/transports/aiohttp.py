@@ -16,10 +16,15 @@ from otel_embed.transports.flight import TAIL_BYTES, Asked, BodyEnd, Passing, Se
 
 def _asked(call: Arguments) -> Asked:
     data = call.kwargs.get("data")
-    return Asked(
-        call.instance._build_url(call.get("str_or_url", 1)),  # whole, where the session has a base URL
-        len(data) if isinstance(data, bytes) else None,
-    )
+    return Asked(_url(call), len(data) if isinstance(data, bytes) else None)
+
+
+def _url(call: Arguments) -> Any:
+    """The whole address, where the session has a base URL; None for what is none, which aiohttp is about to refuse."""
+    try:
+        return call.instance._build_url(call.get("str_or_url", 1))
+    except (TypeError, ValueError):
+        return None
 
 
 def _answered(call: Arguments, response: Any, exchange: OpenExchange) -> None:
