@@ -529,6 +529,23 @@ def test_an_aiohttp_response_that_is_dropped_ends_when_its_body_has_come(
     run(using(LeavingAiohttp(server), work))
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # aiohttp's own
+def test_an_aiohttp_response_that_the_collector_finds_ends_later(telemetry: Telemetry, server: VectorServer) -> None:
+    async def leave() -> None:
+        await LeavingAiohttp(server).embed(["one"])
+
+    server.script([Fault(body_delay=2)])
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave())
+    loop.close()
+    del loop
+    gc.collect()
+    assert not telemetry.spans(), "a lock may be held that the end of a span takes"
+    telemetry.metrics()
+    (span,) = calls(telemetry)
+    assert stages(span).get("receive", 0) < 1.5 and "error.type" not in span.attributes
+
+
 # ---- what is part of an exchange, and what is not
 
 

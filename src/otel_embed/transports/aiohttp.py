@@ -6,8 +6,8 @@ requests, an embedding call's or not, go through a dozen signals.
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
+from weakref import WeakValueDictionary, ref
 
 from otel_embed.exchange import OpenExchange
 from otel_embed.provider import Arguments, Provider, Transport
@@ -42,22 +42,26 @@ def watch(response: Any, exchange: OpenExchange) -> None:
 
 
 class _ResponseEnd(BodyEnd):
-    """The end of a response's body; ``AWAITED`` has it as long as the body is awaited."""
+    """The end of a response's body, which the response's connection holds; ``AWAITED`` has it as long as that does."""
 
-    __slots__ = ("_content", "_response")
+    __slots__ = ("__weakref__", "_content", "_response")
 
     def __init__(self, exchange: OpenExchange, response: Any) -> None:
         super().__init__(exchange)
-        self._response, self._content = weakref.ref(response), id(response.content)
+        self._response, self._content = ref(response), id(response.content)
         AWAITED[self._content] = self
 
     def _end(self) -> None:
         AWAITED.pop(self._content, None)
-        self._exchange.heard = _unread(self._response())
-        super()._end()
+        response = self._response()
+        if response is None:  # the garbage collector found it
+            self._exchange.drop()
+        else:
+            self._exchange.heard = _unread(response)
+            super()._end()
 
 
-AWAITED: dict[int, _ResponseEnd] = {}
+AWAITED: WeakValueDictionary[int, _ResponseEnd] = WeakValueDictionary()
 """By the ``id`` of the stream that it is read from."""
 
 
