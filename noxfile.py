@@ -166,6 +166,12 @@ UPSTREAM = {
         ["--override-ini=addopts="],
     ),
     "botocore": (["botocore", "boto3", "jsonschema", "pytest-xdist", "awscrt"], ["tests/unit"], []),
+    "huggingface_hub": (
+        ["huggingface_hub>=1", "fastapi", "numpy", "pillow", "pytest-asyncio", "pytest-cov", "pytest-env", "pytest-mock"]
+        + ["pytest-rerunfailures", "pytest-vcr", "pytest-xdist", "soundfile"],
+        [f"tests/test_inference_{part}.py" for part in ("providers", "text_generation", "types")],
+        [],
+    ),
     "langchain-classic": (
         ["langchain-classic>=1", "langchain-openai", *LANGCHAIN_TESTS, "lark", "pandas", "cffi", "requests-mock", "toml"],
         ["tests/unit_tests"],
