@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from opentelemetry import context
 from opentelemetry.context import Context
 
+from otel_embed.delegates import is_done_elsewhere, learn
 from otel_embed.exchange import OpenExchange
 from otel_embed.failure import answered, failure
 from otel_embed.freezing import freeze
@@ -270,6 +271,8 @@ class OpenCall:
         else:
             if self.divided:
                 self.delegated = True
+            if self.component is not None:
+                self._look_who_worked(self.component.method, result)
             try:
                 self.reply = reply = self.said or site.read_reply(result)
                 if reply.tokens is None and site.call.ending is not None:
@@ -300,6 +303,14 @@ class OpenCall:
         self.instance = self.parent = self.token = self.headers = None
         self.failed_below = ()
         self.context = _NOWHERE
+
+    def _look_who_worked(self, method: str, result: Any) -> None:
+        """Of a framework's call: whether a client was asked, now or usually."""
+        work = method, self.provider, self.request.model
+        if self.leaf is not None:
+            learn(type(self.instance), work)
+        elif not self.delegated and self.lookup is None:
+            self.delegated = is_done_elsewhere(type(self.instance), work, result)
 
     def _counted(self, reply: Reply) -> Usage | None:
         """The tokens of a call whose reply alone does not say what was billed."""
