@@ -316,13 +316,16 @@ class OpenCall:
         """The tokens of a call whose reply alone does not say what was billed."""
         header, lookup = self.site.call.tokens_header, self.lookup
         usage: Usage | None
+        if lookup is not None and lookup.hits:
+            billed = lookup.billed or Reply(tokens=reply.tokens)  # which of the rest was billed is not known
+            self.reply = reply = reply._replace(tokens=billed.tokens, media=billed.media, cost_usd=billed.cost_usd)
         if reply.tokens is not None:
             usage = Usage(reply.tokens, reply.source)
         elif header and (tokens := number(self.headers, header)):
             usage = Usage(int(tokens), "reported")
         else:
             usage = self.site.recorder.count(self.request)
-        if usage is None or lookup is None or not lookup.hits:
+        if usage is None or lookup is None or not lookup.hits or (lookup.billed is not None and reply.tokens):
             return usage
         # A library counts what its cache knew with the rest.
         characters = lookup.hit_characters + lookup.miss_characters
