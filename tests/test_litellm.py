@@ -445,7 +445,7 @@ def test_of_images_that_its_cache_knows_in_part_the_rest_is_billed(
     with BedrockServer() as server:
         for images in ([IMAGE], [IMAGE, IMAGE + "AAAA"]):
             Api(loop).embed(server, model=TITAN, input=images, **at(server))
-    first, second = calls(telemetry)
+    _, second = calls(telemetry)
     assert (second.attributes["otel_embed.cache.hits"], second.attributes["otel_embed.cache.misses"]) == (1, 1)
     assert server.billed.inputs == 2 and telemetry.total("otel_embed.cost") == pytest.approx(2 * 6e-05)
 

@@ -145,9 +145,7 @@ def test_a_thread_that_a_call_makes_works_for_it(telemetry: Telemetry, server: O
     billed_once(telemetry, server)
 
 
-def test_a_thread_that_outlives_the_call_that_made_it_is_on_its_own(
-    telemetry: Telemetry, server: OpenAIServer
-) -> None:
+def test_a_thread_that_outlives_the_call_that_made_it_is_on_its_own(telemetry: Telemetry, server: OpenAIServer) -> None:
     go, threads = threading.Event(), []
 
     class Background(Remote):
@@ -244,9 +242,11 @@ class Task(Remote):
 def test_what_is_worked_out_later_is_counted_then(telemetry: Telemetry, server: OpenAIServer) -> None:
     async def work() -> Any:
         task = await Task(server).aembed_documents(TEXTS)
-        return list(Generator(server).embed_documents(TEXTS)), task, [
-            vector async for vector in Generator(server).aembed_documents(TEXTS)
-        ]
+        return (
+            list(Generator(server).embed_documents(TEXTS)),
+            task,
+            [vector async for vector in Generator(server).aembed_documents(TEXTS)],
+        )
 
     generated, task, asynchronously = run(work())
     assert generated == task == asynchronously

@@ -27,4 +27,4 @@ def is_done_elsewhere(embedder: type, work: _Work, result: Any) -> bool:
     An embedder whose client is seen at other times has answered from its own memory. What is a generator, a task or a
     future is worked out later, by calls that are seen then.
     """
-    return work in _known.get(embedder, ()) or any(hasattr(result, name) for name in _LATER)
+    return work in _known.get(embedder, ()) or any(hasattr(type(result), name) for name in _LATER)

@@ -271,9 +271,9 @@ class OpenCall:
         else:
             if self.divided:
                 self.delegated = True
-            if self.component is not None:
-                self._look_who_worked(self.component.method, result)
             try:
+                if self.component is not None:
+                    self._look_who_worked(self.component.method, result)
                 self.reply = reply = self.said or site.read_reply(result)
                 if reply.tokens is None and site.call.ending is not None:
                     self.reply = reply = reply._replace(tokens=site.call.ending(self._ending()))

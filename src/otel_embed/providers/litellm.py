@@ -117,7 +117,7 @@ def _looked_up(call: Arguments, result: Any, _: Any) -> Lookup | None:
 
 
 def _asked_for(call: Arguments, result: Any, _: Any) -> Lookup | None:
-    """Of a call that the cache knew a part of: what the provider answered to the rest, before the two are put together."""
+    """Of a call that the cache knew a part of: what the provider answered to the rest, before both are put together."""
     answer = call.get("embedding_response", 1)
     return None if answer is None or answer is result else Lookup(_STORE, 0, 0, 0, 0, billed=_reply(answer))
 
