@@ -18,6 +18,9 @@ from clients import SMALL, stages
 from conftest import Telemetry, run
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
+from otel_embed.report.chat_totals import ChatTotals
+from otel_embed.report.metrics import MetricReport
+from otel_embed.report.totals import Totals
 
 
 def asked(n: int) -> dict[str, Any]:
@@ -74,3 +77,12 @@ def test_sixteen_threads_with_a_cache_between(telemetry: Telemetry, server: Open
     assert len([span for span in spans if span.parent is None]) == 48
     for span in spans:
         assert "wait" in stages(span) or "cache_lookup" in stages(span)
+
+
+def test_a_collection_counts_what_is_finished_once_and_not_for_each_instrument() -> None:
+    """Where much goes on, each time takes long, and an SDK waits for ten seconds in all."""
+    telemetry, counted = Telemetry(), []
+    MetricReport(telemetry.meters.get_meter("x"), Totals(), ChatTotals(), lambda: counted.append(1))
+    for collections in (1, 2, 3):
+        telemetry.metrics()
+        assert len(counted) == collections

@@ -26,7 +26,7 @@ import otel_embed
 from applications import APPLICATIONS, NOT_SAMPLED, Application, raised
 from breaking import Place, names, places, reached, slow
 from conftest import Telemetry
-from otel_embed import guard, headers
+from otel_embed import delegates, guard, headers
 from otel_embed.config import Config
 from otel_embed.instrumentor import EmbeddingInstrumentor
 from otel_embed.pricing.bill import Pricing
@@ -48,7 +48,7 @@ OF_THEIR_OWN = {
     # Nobody asks for its records before they are counted.
     NOT_SAMPLED.name: {"daily_budget_usd": None, "baggage_attributes": (), "checks": "off"},
 }
-MEMORIES = [headers._plans, openai._endpoints]
+MEMORIES: list[Any] = [headers._plans, openai._endpoints, delegates._known]
 CACHES = [each for each in gc.get_objects() if isinstance(each, functools._lru_cache_wrapper)
           and each.__module__.startswith("otel_embed.") and each.cache_parameters()["maxsize"]]  # fmt: skip
 TRUSTED_MODULES = ("guard.", "wrapping.")

@@ -423,17 +423,31 @@ def test_what_its_cache_knows_no_provider_is_asked(telemetry: Telemetry, server:
     assert telemetry.total("otel_embed.cache.lookups", otel_embed__cache__outcome="miss") == 2
 
 
-def test_what_its_cache_knows_in_part_is_estimated(
+def test_of_what_its_cache_knows_in_part_the_rest_is_billed(
     telemetry: Telemetry, server: OpenAIServer, cached: None, loop: asyncio.AbstractEventLoop
 ) -> None:
-    for texts in (["five", "six6"], ["five", "six6"], ["five", "nine"]):
+    for texts in (["five", "six6"], ["five", "six6"], ["five", "nine ten eleven"]):
         Api(loop).embed(server, input=texts)
     spans = calls(telemetry)
     found = [(span.attributes["otel_embed.cache.hits"], span.attributes["otel_embed.cache.misses"]) for span in spans]
     assert found == [(0, 2), (2, 0), (1, 1)]
-    first, second, third = map(usage, spans)
-    assert (first, second, third[1]) == ((2, "reported"), (None, None), "estimated")
+    rest = server.billed.tokens - 2  # some versions send all inputs again
+    assert [usage(span) for span in spans] == [(2, "reported"), (None, None), (rest, "reported")]
+    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == 2 + rest
+    assert telemetry.total("otel_embed.cost") == pytest.approx((2 + rest) * 20_000 / 1e12)
     assert telemetry.total("otel_embed.cache.lookups", otel_embed__cache__outcome="hit") == 3
+
+
+@newest
+def test_of_images_that_its_cache_knows_in_part_the_rest_is_billed(
+    telemetry: Telemetry, amazon: None, cached: None, loop: asyncio.AbstractEventLoop
+) -> None:
+    with BedrockServer() as server:
+        for images in ([IMAGE], [IMAGE, IMAGE + "AAAA"]):
+            Api(loop).embed(server, model=TITAN, input=images, **at(server))
+    _, second = calls(telemetry)
+    assert (second.attributes["otel_embed.cache.hits"], second.attributes["otel_embed.cache.misses"]) == (1, 1)
+    assert server.billed.inputs == 2 and telemetry.total("otel_embed.cost") == pytest.approx(2 * 6e-05)
 
 
 def test_uninstrument_puts_the_originals_back(telemetry: Telemetry, server: OpenAIServer, api: Api) -> None:

@@ -225,6 +225,7 @@ def test_the_embedders_cache_counts_hits_and_misses_by_input(
     }
     assert "otel_embed.saved.tokens" not in first.attributes
     assert [span.attributes["otel_embed.cache.hits"] for span in (full, query)] == [1, 1]
+    assert type(query.attributes["otel_embed.cache.hits"]) is type(query.attributes["otel_embed.cache.misses"]) is int
     assert {"otel_embed.stage.cache_lookup.duration", "otel_embed.stage.cache_write.duration"} <= set(first.attributes)
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens == 4
     for outcome, calls in {"miss": 1, "partial": 1, "hit": 2}.items():

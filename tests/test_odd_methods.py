@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
+import pickle
 import threading
 from collections.abc import Callable
 from multiprocessing.pool import ThreadPool
@@ -143,9 +145,7 @@ def test_a_thread_that_a_call_makes_works_for_it(telemetry: Telemetry, server: O
     billed_once(telemetry, server)
 
 
-def test_a_thread_that_outlives_the_call_that_made_it_is_on_its_own(
-    telemetry: Telemetry, server: OpenAIServer
-) -> None:
+def test_a_thread_that_outlives_the_call_that_made_it_is_on_its_own(telemetry: Telemetry, server: OpenAIServer) -> None:
     go, threads = threading.Event(), []
 
     class Background(Remote):
@@ -181,6 +181,116 @@ def test_an_override_that_is_dressed_as_what_it_overrides_is_seen(telemetry: Tel
 
     Dressed(server).embed_documents(TEXTS)
     billed_once(telemetry, server)
+
+
+class Remembering(Remote):
+    """Asks for what it was not asked before."""
+
+    def __init__(self, server: OpenAIServer) -> None:
+        super().__init__(server)
+        self.known: dict[str, list[float]] = {}
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        new = [text for text in texts if text not in self.known]
+        if new:
+            self.known.update(zip(new, self.ask(new)))
+        return [self.known[text] for text in texts]
+
+
+class Kept(Remote):
+    @functools.lru_cache  # noqa: B019
+    def embed_query(self, text: str) -> list[float]:
+        return self.ask([text])[0]
+
+
+def test_what_an_embedder_remembers_itself_is_billed_to_nobody(telemetry: Telemetry, server: OpenAIServer) -> None:
+    remembering = Remembering(server)
+    for _ in range(3):
+        remembering.embed_documents(TEXTS)
+    billed_once_of(telemetry, server, "embed_documents Remembering", calls=3)
+
+
+def test_a_method_with_a_cache_around_it_is_billed_for_what_that_does_not_know(
+    telemetry: Telemetry, server: OpenAIServer
+) -> None:
+    kept = Kept(server)
+    for _ in range(3):
+        kept.embed_query("one two three")
+    billed_once_of(telemetry, server, "embed_query Kept", calls=3)
+
+
+def billed_once_of(telemetry: Telemetry, server: OpenAIServer, name: str, calls: int) -> None:
+    assert telemetry.total(TOKENS) == server.billed.tokens == 3
+    assert telemetry.total("otel_embed.inputs") == server.billed.inputs
+    assert len(telemetry.spans(name)) == calls and len(telemetry.spans(f"embeddings {SMALL}")) == 1
+
+
+class Generator(Remote):
+    def embed_documents(self, texts: list[str]) -> Any:
+        return (self.ask([text])[0] for text in texts)
+
+    async def aembed_documents(self, texts: list[str]) -> Any:
+        for text in texts:
+            yield (await self.ask_later([text]))[0]
+
+
+class Task(Remote):
+    def aembed_documents(self, texts: list[str]) -> Any:
+        return asyncio.ensure_future(self.ask_later(texts))
+
+
+def test_what_is_worked_out_later_is_counted_then(telemetry: Telemetry, server: OpenAIServer) -> None:
+    async def work() -> Any:
+        task = await Task(server).aembed_documents(TEXTS)
+        return (
+            list(Generator(server).embed_documents(TEXTS)),
+            task,
+            [vector async for vector in Generator(server).aembed_documents(TEXTS)],
+        )
+
+    generated, task, asynchronously = run(work())
+    assert generated == task == asynchronously
+    assert telemetry.total(TOKENS) == server.billed.tokens == 9
+    assert telemetry.total("otel_embed.inputs") == server.billed.inputs == 6
+
+
+class PerObject:
+    """A descriptor, as some caches are, whose methods of objects can do more than be called."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.__wrapped__ = function
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        bound = functools.partial(self.__wrapped__, instance)
+        bound.asked_by = instance  # type: ignore[attr-defined]
+        return bound
+
+
+def test_a_decorated_method_keeps_what_else_it_can_do(telemetry: Telemetry, server: OpenAIServer) -> None:
+    class Decorated(Kept):
+        @PerObject
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            return self.ask(texts)
+
+        @functools.singledispatchmethod
+        def embed_query(self, text: Any) -> list[float]:
+            return [0.0]
+
+    kept, decorated = Kept(server), Decorated(server)
+    kept.embed_query.cache_clear()
+    kept.embed_query("one")
+    for method in (kept.embed_query, Kept.embed_query):
+        assert method.cache_info().currsize == 1 and method.cache_parameters()["maxsize"] == 128
+    assert kept.embed_query == kept.embed_query
+    assert inspect.ismethod(kept.embed_query) and kept.embed_query.__name__ == "embed_query"
+    assert str(inspect.signature(Kept.embed_query)) == "(self, text: 'str') -> 'list[float]'"
+    assert pickle.loads(pickle.dumps(Kept.embed_query)) is Kept.embed_query
+    Decorated.embed_query.register(int, lambda self, number: [float(number)])
+    assert decorated.embed_query(7) == [7.0] and decorated.embed_query("x") == [0.0]
+    assert decorated.embed_documents.asked_by is decorated and len(decorated.embed_documents(texts=TEXTS)) == 2
+    assert len(telemetry.spans("embed_documents Decorated")) == 1
+    otel_embed.uninstrument()
+    assert type(vars(Kept)["embed_query"]) is functools._lru_cache_wrapper
 
 
 def test_a_stage_is_used_by_many_threads_and_within_itself(telemetry: Telemetry) -> None:

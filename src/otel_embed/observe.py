@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from opentelemetry import context
 from opentelemetry.context import Context
 
+from otel_embed.delegates import is_done_elsewhere, learn
 from otel_embed.exchange import OpenExchange
 from otel_embed.failure import answered, failure
 from otel_embed.freezing import freeze
@@ -271,6 +272,8 @@ class OpenCall:
             if self.divided:
                 self.delegated = True
             try:
+                if self.component is not None:
+                    self._look_who_worked(self.component.method, result)
                 self.reply = reply = self.said or site.read_reply(result)
                 if reply.tokens is None and site.call.ending is not None:
                     self.reply = reply = reply._replace(tokens=site.call.ending(self._ending()))
@@ -301,17 +304,28 @@ class OpenCall:
         self.failed_below = ()
         self.context = _NOWHERE
 
+    def _look_who_worked(self, method: str, result: Any) -> None:
+        """Of a framework's call: whether a client was asked, now or usually."""
+        work = method, self.provider, self.request.model
+        if self.leaf is not None:
+            learn(type(self.instance), work)
+        elif not self.delegated and self.lookup is None:
+            self.delegated = is_done_elsewhere(type(self.instance), work, result)
+
     def _counted(self, reply: Reply) -> Usage | None:
         """The tokens of a call whose reply alone does not say what was billed."""
         header, lookup = self.site.call.tokens_header, self.lookup
         usage: Usage | None
+        if lookup is not None and lookup.hits:
+            billed = lookup.billed or Reply(tokens=reply.tokens)  # which of the rest was billed is not known
+            self.reply = reply = reply._replace(tokens=billed.tokens, media=billed.media, cost_usd=billed.cost_usd)
         if reply.tokens is not None:
             usage = Usage(reply.tokens, reply.source)
         elif header and (tokens := number(self.headers, header)):
             usage = Usage(int(tokens), "reported")
         else:
             usage = self.site.recorder.count(self.request)
-        if usage is None or lookup is None or not lookup.hits:
+        if usage is None or lookup is None or not lookup.hits or (lookup.billed is not None and reply.tokens):
             return usage
         # A library counts what its cache knew with the rest.
         characters = lookup.hit_characters + lookup.miss_characters

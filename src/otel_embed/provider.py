@@ -95,10 +95,12 @@ class Lookup(NamedTuple):
     miss_texts: tuple[tuple[int, int], ...] = ()
     embedder: int | None = None
     """Who embeds what the cache did not know, as ``otel_embed.identity`` tells it."""
+    billed: Reply | None = None
+    """The provider's own answer to what the cache did not know, where the result does not tell it apart."""
 
     def __add__(self, other: Lookup) -> Lookup:  # type: ignore[override]
-        added: list[Any] = [mine + theirs for mine, theirs in zip(self[1:-1], other[1:-1])]  # type: ignore[operator]
-        return Lookup(self.store, *added)._replace(embedder=self.embedder)
+        added: list[Any] = [mine + theirs for mine, theirs in zip(self[1:-2], other[1:-2])]  # type: ignore[operator]
+        return Lookup(self.store, *added)._replace(embedder=self.embedder, billed=other.billed or self.billed)
 
 
 class Timed(NamedTuple):

@@ -17,6 +17,7 @@ from typing import Any
 
 from opentelemetry import context
 
+from otel_embed.decorated import Decorated
 from otel_embed.exceeded import BudgetExceeded
 from otel_embed.guard import Guard, guarded
 from otel_embed.observe import OPEN_CALLS, open_call
@@ -165,6 +166,8 @@ def _wrapped(original: Any, patch: Patch, method: bool) -> Callable[..., Any]:
             return original.__get__(self, type(self))(*args, **kwargs)
 
     around = make(call, patch, method)
+    if call is not original and not isinstance(original, FunctionType):
+        return Decorated(original, around)
     return functools.wraps(original)(_unless_compiling(call, around) if patch.torch else around)
 
 

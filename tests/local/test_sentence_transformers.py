@@ -438,6 +438,7 @@ def test_a_sparse_encoder_is_left_alone(telemetry: Telemetry, tmp_path: Path) ->
 def test_readers_take_anything(plain: SentenceTransformer, content: Any, result: Any) -> None:
     asked = provider._request(Arguments(plain, (content,), {"precision": result}))
     assert asked.inputs is None or asked.inputs >= 0
+    assert provider._inputs(np.array("red")) == (1, "text"), "an array without dimensions"
     provider._reply(result)
     provider._batch(Arguments(plain, (), {}), result)
 

@@ -75,9 +75,10 @@ def _lookup(call: Arguments, value: Any, embedder: Any) -> Lookup | None:
     store, key = call.instance, call.get("key", 0)
     if store is not getattr(embedder, "embeddings_cache", None) or not isinstance(key, str):
         return None
-    hit, length = value is not None, len(key)
-    known, unknown = (length, 0) if hit else (0, length)
-    return Lookup(type(store).__name__, hit, not hit, known, unknown, embedder=identity(embedder))
+    name, who = type(store).__name__, identity(embedder)
+    if value is None:
+        return Lookup(name, 0, 1, 0, len(key), embedder=who)
+    return Lookup(name, 1, 0, len(key), 0, embedder=who)
 
 
 def _nodes(call: Arguments) -> Request:

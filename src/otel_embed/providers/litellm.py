@@ -40,6 +40,8 @@ _LISTS = {
 }
 """Its lists of models by which it knows a provider that is not told, in the order in which it looks."""
 _STORE = "litellm"
+_HANDLER = "litellm.caching.caching_handler:LLMCachingHandler"
+_COMBINE = "combine_cached_embedding_response_with_api_result"
 
 
 def _is_whole(call: Arguments) -> bool:
@@ -114,6 +116,12 @@ def _looked_up(call: Arguments, result: Any, _: Any) -> Lookup | None:
     return Lookup(_STORE, len(hits), misses, sum(hits), sum(sizes) - sum(hits))
 
 
+def _asked_for(call: Arguments, result: Any, _: Any) -> Lookup | None:
+    """Of a call that the cache knew a part of: what the provider answered to the rest, before both are put together."""
+    answer = call.get("embedding_response", 1)
+    return None if answer is None or answer is result else Lookup(_STORE, 0, 0, 0, 0, billed=_reply(answer))
+
+
 def _calls(module: str) -> tuple[Call, Call]:
     return (
         Call(f"{module}:embedding", _request, _reply, when=_is_whole, encloses=True),
@@ -127,6 +135,8 @@ PROVIDER = Provider(
     calls=(*_calls("litellm"), *_calls("litellm.main")),
     timed=(
         Timed("litellm.caching.caching:Cache.get_cache", "cache_lookup", _looked_up),
-        Timed("litellm.caching.caching_handler:LLMCachingHandler._retrieve_from_cache", "cache_lookup", _looked_up),
+        Timed(f"{_HANDLER}._retrieve_from_cache", "cache_lookup", _looked_up),
+        Timed(f"{_HANDLER}.{_COMBINE}", "cache_lookup", _asked_for, versions=">=1.110"),
+        Timed(f"{_HANDLER}._{_COMBINE}", "cache_lookup", _asked_for, versions="<1.110"),
     ),
 )

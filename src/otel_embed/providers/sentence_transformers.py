@@ -69,7 +69,7 @@ def _inputs(content: Any) -> tuple[int | None, InputKind | None]:
         conversation = isinstance(leading, dict) and "role" in leading
         return (1, "mixed") if conversation else (len(content), _kind(leading) if content else "text")
     if told(told(content, "dtype"), "kind") in ("U", "O"):
-        return len(content), "text"
+        return len(content) if content.shape else 1, "text"  # an array without dimensions is its one text
     kind = _kind(content)
     return None if kind is None else 1, kind
 

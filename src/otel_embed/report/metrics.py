@@ -37,6 +37,8 @@ class MetricReport:
     def __init__(self, meter: Meter, totals: Totals, chat: ChatTotals, settle: Callable[[], None]) -> None:
         self._meter = meter
         self._settle = settle
+        self._read: set[str] = set()
+        """The instruments that were read since calls were counted last: one that is read again begins a collection."""
         self._totals = totals
         self._attributes: dict[Identity, Attributes] = {}
         self._framework = histogram(meter, names.FRAMEWORK_DURATION)
@@ -86,11 +88,18 @@ class MetricReport:
         def observe(_: CallbackOptions) -> Iterable[Observation]:
             observations: list[Observation] = []
             with reading:
-                self._settle()
+                self._count_once(instrument.name)
                 observations += _observations(read(self._totals.series()))
             return observations
 
         create(instrument.name, [observe], instrument.unit, instrument.description)
+
+    def _count_once(self, name: str) -> None:
+        """Count what is finished, once a collection: for each instrument anew it could take as long as an SDK waits."""
+        if not self._read or name in self._read:
+            self._read.clear()
+            self._settle()
+        self._read.add(name)
 
     def is_heard(self) -> bool:
         """Whether there is an SDK to make records with, by now: the API's own meters keep none."""
