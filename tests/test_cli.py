@@ -417,7 +417,7 @@ class TestReport:
             ["sh", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 2
-        assert done.stderr == "otel-embed: cannot print the report: No space left on device\n"
+        assert done.stderr == "otel-embed: cannot print: No space left on device\n"
         assert sorted(path.name for path in tmp_path.glob("o.*")) == ["o.html", "o.json", "o.svg"]
 
     @pytest.mark.parametrize(
@@ -458,6 +458,51 @@ class TestMain:
     @pytest.mark.parametrize("arguments", [["nope"], ["run"], ["report"], ["run", "--nope", "x"]])
     def test_a_wrong_command_line_has_exit_code_2(self, arguments: list[str], cli: Run) -> None:
         assert cli(*arguments).returncode == 2
+
+
+COMMANDS = (
+    ("prices",), ("prices", "list", "openai", "--json"), ("prices", "explain", "text-embedding-3-small"), ("prices", "check"),
+    ("tokens",), ("rules", "prometheus"), ("dashboards", "datadog", "boards"), ("report", str(SAMPLE)),
+    ("compare", str(SAMPLE), str(SAMPLE)), ("compare", "--json", str(SAMPLE), str(SAMPLE)),
+    ("compare", "--markdown", str(SAMPLE), str(SAMPLE)), ("--help",), ("--version",), ("run", "--help"),
+)  # fmt: skip
+"""With what they print, all of which may be lost."""
+
+
+class TestLostOutput:
+    @pytest.fixture
+    def shell(self, env: dict[str, str], tmp_path: Path) -> Run:
+        def run(arguments: tuple[str, ...], redirected: str) -> subprocess.CompletedProcess[str]:
+            """The command's exit code is what the shell's own is."""
+            script = f"{shlex.join([*CLI, *arguments])} {redirected}"
+            command = ["bash", "-o", "pipefail", "-c", script]
+            return subprocess.run(
+                command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+            )
+
+        return run
+
+    @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+    def test_a_full_disk_is_one_line_and_an_exit_code_of_its_own(self, arguments: tuple[str, ...], shell: Run) -> None:
+        done = shell(arguments, "> /dev/full")
+        assert (done.returncode, done.stderr) == (2, "otel-embed: cannot print: No space left on device\n")
+
+    @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+    def test_who_closes_stdout_or_stops_reading_gets_the_exit_code_all_the_same(
+        self, arguments: tuple[str, ...], shell: Run
+    ) -> None:
+        expected = 3 if arguments[0] == "compare" else 0  # too few samples
+        for redirected in (">&-", "2>&- >/dev/null", "2>/dev/full >/dev/null", "| true"):
+            done = shell(arguments, redirected)
+            assert (redirected, done.returncode, done.stdout, done.stderr) == (redirected, expected, "", "")
+
+
+def test_ctrl_c_ends_a_command_as_it_ends_a_program(env: dict[str, str]) -> None:
+    started = subprocess.Popen([*CLI, "doctor", "--offline"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(1.5)
+    started.send_signal(signal.SIGINT)
+    out, err = started.communicate(timeout=30)
+    assert (started.returncode, out, err) == (130, b"", b"\n")
 
 
 def test_the_console_script_is_the_same_command() -> None:

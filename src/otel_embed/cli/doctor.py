@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import click
 
 from otel_embed.cli.checks.findings import Finding, Section
+from otel_embed.cli.seconds import Seconds
 from otel_embed.config import Config
 
 
@@ -18,8 +19,8 @@ from otel_embed.config import Config
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as data.")
 @click.option("--offline", is_flag=True, help="Connect to nothing: leave out whether the endpoint answers.")
 @click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), default=30.0, show_default=True,
-    help="Seconds that the import of a library may take.",
+    "--timeout", type=Seconds(), default=30.0, show_default=True,
+    help="What the import of a library may take.",
 )
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, offline: bool, timeout: float) -> None:

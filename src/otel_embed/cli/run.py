@@ -17,7 +17,7 @@ import click
 from otel_embed.cli import child, output, unseen
 from otel_embed.cli.document import Summary, load, merge
 from otel_embed.cli.fields import DocumentError
-from otel_embed.cli.streams import complain, let_go
+from otel_embed.cli.streams import complain
 from otel_embed.environment_variables import OTEL_EMBED_THRESHOLDS
 
 NOT_FOUND = 127
@@ -57,7 +57,6 @@ def command(
         complain(said)
     if not no_report:
         _report(finished)
-    let_go(sys.stderr)
     ctx.exit(finished.summary.exit_code or 0)
 
 
@@ -98,7 +97,6 @@ def _exit_code(command: Sequence[str], environment: Mapping[str, str]) -> int:
         else:
             complain(f"cannot run {command[0]}: {error.strerror}")
             code = NOT_EXECUTABLE
-        let_go(sys.stderr)
         sys.exit(code)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from collections.abc import Mapping
 from pathlib import PurePath
 
@@ -30,6 +31,30 @@ def title(summary: Summary) -> str:
         program, *arguments = summary.command
         return shlex.join([PurePath(program).name or program, *arguments])
     return plural(len(summary.processes), "process", "processes")
+
+
+CHAT_TIMES = "times in ms; TTFT: to the first token"
+
+
+def ended(exit_code: int) -> str:
+    """``exit 137 (SIGKILL)``, as a shell has it for a program that a signal ended."""
+    name = _signal(exit_code)
+    return f"exit {exit_code} ({name})" if name else f"exit {exit_code}"
+
+
+def cut_short(exit_code: int | None) -> str:
+    """What is missing after a signal that leaves a process no time; empty where there was none."""
+    name = _signal(exit_code or 0)
+    if name in ("", "SIGINT"):  # which Python makes an exception of
+        return ""
+    return f"{name} ended the program: what its last two seconds did may be missing here."
+
+
+def _signal(exit_code: int) -> str:
+    try:
+        return signal.Signals(exit_code - 128).name
+    except ValueError:
+        return ""
 
 
 def tiles(total: Figures) -> list[tuple[str, str, str]]:
@@ -92,10 +117,10 @@ def cost(usd: float | None, unpriced: int) -> str:
 
 
 def per_text(total: Figures) -> str:
-    """Mean dollars a text, cached ones included; where prices are missing, of how many calls."""
+    """Mean dollars for a million texts, cached ones included; where prices are missing, of how many calls."""
     if total.unpriced_calls:
         return f"{count(total.unpriced_calls)} unpriced"
-    return f"{dollars(total.cost_per_text, digits=2)}/text" if total.cost_per_text else ""
+    return f"{dollars(total.cost_per_text * 1e6)}/M texts" if total.cost_per_text else ""
 
 
 def row_cost(row: ProviderTotals) -> str:
@@ -139,7 +164,7 @@ def unpriced(total: Figures) -> str:
     if not total.unpriced_calls:
         return ""
     calls, tokens = plural(total.unpriced_calls, "call"), plural(total.unpriced_tokens, "token")
-    return f"+ {calls} with {tokens} whose price is unknown"
+    return f"+ {calls} with {tokens} whose price is unknown: add it to the file that OTEL_EMBED_PRICES names"
 
 
 def saved_cost(row: CacheTotals) -> str:
@@ -156,7 +181,27 @@ def counted(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{count(number)} {name}" for name, number in ordered if number)
 
 
-def errors(row: ProviderTotals) -> str:
+CAUSES = {
+    "rate_limited": "the provider limits the rate: fewer calls at once, more texts in each, or a higher limit from it",
+    "quota_exhausted": "the account's quota is used up: raise it where the provider bills you",
+    "invalid_input": "the provider refuses the request: a text that is empty or too long, or too many in a call",
+    "authentication": "the provider refuses the key: it is missing, wrong, or not for this model",
+    "not_found": "the provider has no such model or address: look at the model's name and at the base URL",
+    "timeout": "no answer in the time that the client allows: raise that, or send less in a call",
+    "network": "the connection failed: DNS, a proxy, a firewall, or nothing listens at the base URL",
+    "server_error": "the provider failed: see its status page; retries with pauses help where it is for a short time",
+    "cancelled": "the application gave the call up itself",
+}
+"""What each cause of an error means, and what can be done about it."""
+
+
+def causes(summary: Summary) -> list[tuple[str, str]]:
+    """Those that the errors of this run have, with what they mean."""
+    seen = {cause for row in (*summary.providers, *summary.chats) for cause, number in row.errors.items() if number}
+    return [(cause, meaning) for cause, meaning in CAUSES.items() if cause in seen]
+
+
+def errors(row: ProviderTotals | ChatTotals) -> str:
     number = sum(row.errors.values())
     return f"{count(number)} of {count(row.calls)} failed: {counted(row.errors)}" if number else ""
 
