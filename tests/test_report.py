@@ -387,6 +387,12 @@ class TestText:
         json.dumps(to_dict(merge([load(path)])), allow_nan=False)
 
 
+    def test_a_reader_of_screens_is_told_what_plots_and_tables_show(self) -> None:
+        shown = page(merge([load(SAMPLE)]))
+        assert all("aria-label" in plot or 'aria-hidden="true"' in plot for plot in re.findall(r"<svg[^>]*>", shown))
+        assert all("scope=" in header for header in re.findall(r"<th[ >][^>]*", shown))
+        assert 'aria-label="312 calls from 104 ms to 2.27 s"' in shown
+
     @pytest.mark.parametrize("width", [1, 40, 60, 79])
     def test_a_narrow_terminal_loses_no_figure(self, width: int) -> None:
         def figures_of(text: str) -> set[str]:

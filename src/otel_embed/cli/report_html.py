@@ -217,6 +217,7 @@ def _meter(share: float) -> Html:
 
 
 def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Html:
-    head = el("tr", *(el("th", header) for header in headers))
-    body = [el("tr", *(el("td", cell) for cell in row)) for row in rows]
-    return el("div", el("table", head, *body), class_="scroll")
+    head = el("tr", *(el("th", header, scope="col") for header in headers))
+    body = [el("tr", el("th", name, scope="row"), *(el("td", cell) for cell in cells)) for name, *cells in rows]
+    table = el("table", el("thead", head), el("tbody", *body))
+    return el("div", table, class_="scroll", tabindex="0")  # which keys can scroll, too
