@@ -199,8 +199,8 @@ def _caches(summary: Summary, paper: Paper) -> list[Text]:
 
 
 def _troubles(summary: Summary, paper: Paper) -> Iterator[Text]:
-    told = [(row.name, (wording.errors(row), wording.retries(row))) for row in summary.providers]
-    told += [(row.name, (wording.errors(row),)) for row in summary.chats]
+    told = [(row.name, [wording.errors(row), wording.retries(row)]) for row in summary.providers]
+    told += [(row.name, [wording.errors(row)]) for row in summary.chats]
     left = NAME if paper.width >= 2 * NAME else 0
     for who, texts in told:
         said = [line for text in texts for line in wrap(text, paper.width - left - 2)]

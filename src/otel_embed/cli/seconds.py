@@ -9,7 +9,7 @@ import click
 MOST = 86_400
 
 
-class Seconds(click.ParamType):
+class Seconds(click.ParamType):  # type: ignore[type-arg]  # older click's has no arguments
     """More than 0, and not more than a day: click's own range takes what is not a number (NaN)."""
 
     name = "seconds"

@@ -63,7 +63,8 @@ class _Whole(io.RawIOBase):
     def write(self, data: Any) -> int | None:
         if self._file is not None and self.error is None:
             try:
-                return self._file.write(data)
+                taken: int | None = self._file.write(data)
+                return taken
             except OSError as error:
                 self.error = error
         return len(data)
@@ -72,10 +73,10 @@ class _Whole(io.RawIOBase):
         return super().fileno() if self._file is None else self._file.fileno()
 
     def isatty(self) -> bool:
-        return self._file is not None and self._file.isatty()
+        return self._file is not None and bool(self._file.isatty())
 
 
-def _file(stream: Any) -> io.RawIOBase | None:
+def _file(stream: Any) -> Any:
     """What is below a text stream; None where it was closed by whoever started us, or where it is no file."""
     try:
         stream.fileno()

@@ -197,7 +197,8 @@ CAUSES = {
 
 def causes(summary: Summary) -> list[tuple[str, str]]:
     """Those that the errors of this run have, with what they mean."""
-    seen = {cause for row in (*summary.providers, *summary.chats) for cause, number in row.errors.items() if number}
+    rows: list[ProviderTotals | ChatTotals] = [*summary.providers, *summary.chats]
+    seen = {cause for row in rows for cause, number in row.errors.items() if number}
     return [(cause, meaning) for cause, meaning in CAUSES.items() if cause in seen]
 
 
