@@ -86,6 +86,14 @@ def wait_for(condition: Any, seconds: float = 10.0) -> None:
     raise AssertionError("it did not come to that")
 
 
+def test_a_sum_below_a_millionth_of_a_dollar_is_not_told_as_none(
+    telemetry: Telemetry, client: openai.OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    telemetry.instrument(daily_budget_usd=0)
+    client.embeddings.create(model="text-embedding-3-small", input="one two three", dimensions=4)
+    assert caplog.messages[-1].endswith("is spent: $0.00000006 of $0.")
+
+
 def test_each_mark_is_told_once_in_the_log_a_metric_and_on_the_span_that_passed_it(
     telemetry: Telemetry, client: openai.OpenAI, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -530,7 +530,9 @@ def test_what_ascii_lacks_has_a_stand_in(cli: Run, tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_a_command_as_it_ends_a_program(env: dict[str, str]) -> None:
     started = subprocess.Popen([*CLI, "doctor", "--offline"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(1.5)
+    children, deadline = Path(f"/proc/{started.pid}/task/{started.pid}/children"), time.monotonic() + 30
+    while not children.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
     started.send_signal(signal.SIGINT)
     out, err = started.communicate(timeout=30)
     assert (started.returncode, out, err) == (130, b"", b"\n")

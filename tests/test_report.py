@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from otel_embed.cli import report_svg, units, wording
+from otel_embed.cli import report_svg, troubles, units
 from otel_embed.cli.document import Span, load, merge
 from otel_embed.cli.fields import DocumentError
 from otel_embed.cli.figures import figures
@@ -413,7 +413,7 @@ class TestText:
         assert "<p class=\"dim\">timeout: no answer" in page(merge([load(SAMPLE)]))
 
     def test_each_cause_has_a_meaning(self) -> None:
-        assert {*wording.CAUSES, "other"} == set(CAUSES)
+        assert {*troubles.CAUSES, "other"} == set(CAUSES)
 
     @pytest.mark.parametrize(
         ("code", "heading", "said"),

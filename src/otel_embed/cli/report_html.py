@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 
 from otel_embed import __version__
-from otel_embed.cli import wording
+from otel_embed.cli import troubles, wording
 from otel_embed.cli.chat_figures import chat_figures, judge_chat
 from otel_embed.cli.chat_rows import AnswerCacheTotals, ChatTotals, RunTotals, ranked
 from otel_embed.cli.document import Summary
@@ -43,7 +43,7 @@ def _header(summary: Summary, total: Figures) -> Html:
     started = min((process.started for process in summary.processes if process.started is not None), default=None)
     facts = [seconds(total.wall_seconds)]
     if summary.exit_code is not None:
-        facts.insert(0, wording.ended(summary.exit_code))
+        facts.insert(0, troubles.ended(summary.exit_code))
     if started is not None and 0 <= started < YEAR_9999:
         facts.append(datetime.fromtimestamp(started, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
     return el("header", el("h1", wording.title(summary)), el("p", " · ".join(facts)))
@@ -72,7 +72,7 @@ def _sections(summary: Summary, total: Figures) -> Iterator[Html]:
     yield _section("Errors and retries", "", *_troubles(summary))
     if dropped := wording.dropped(summary):
         yield el("p", dropped, class_="warning")
-    for why in filter(None, (wording.cut_short(summary.exit_code), *wording.lost_spans(summary), *summary.switched_off)):
+    for why in filter(None, (troubles.cut_short(summary.exit_code), *wording.lost_spans(summary), *summary.switched_off)):
         yield el("p", why, class_="warning")
 
 
@@ -199,7 +199,7 @@ def _troubles(summary: Summary) -> Iterator[Html]:
     for chat in summary.chats:
         if failed := wording.errors(chat):
             yield el("p", _name(chat), el("span", f": {failed}"))
-    for cause, meaning in wording.causes(summary):
+    for cause, meaning in troubles.causes(summary):
         yield el("p", f"{cause}: {meaning}", class_="dim")
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from otel_embed.cli import wording
+from otel_embed.cli import troubles, wording
 from otel_embed.cli.chat_figures import chat_figures, judge_chat
 from otel_embed.cli.chat_rows import ranked
 from otel_embed.cli.document import SlowCall, Summary
@@ -74,7 +74,7 @@ def _sections(summary: Summary, paper: Paper) -> Iterator[Text]:
     yield from _section("Errors and retries", "", _troubles(summary, paper), paper)
     if dropped := wording.dropped(summary):
         yield from (Text(), Text(fit(dropped, paper.width), style="yellow"))
-    for why in filter(None, (wording.cut_short(summary.exit_code), *wording.lost_spans(summary), *summary.switched_off)):
+    for why in filter(None, (troubles.cut_short(summary.exit_code), *wording.lost_spans(summary), *summary.switched_off)):
         yield Text()
         yield from (Text(line, style="yellow") for line in wrap(printable(why), paper.width))
 
@@ -90,7 +90,7 @@ def _section(title: str, note: str, content: Iterable[Text], paper: Paper) -> It
 def _heading(summary: Summary, total: Figures, paper: Paper) -> Iterator[Text]:
     right = seconds(total.wall_seconds)
     if summary.exit_code is not None:
-        right = f"{wording.ended(summary.exit_code)} · {right}"
+        right = f"{troubles.ended(summary.exit_code)} · {right}"
     left = fit(wording.title(summary), paper.width - len(right) - 14)
     yield beside(Text.assemble(("otel-embed", "bold"), "  ", left), right, paper.width)
     yield Text("─" * paper.width, style="dim")
@@ -208,7 +208,7 @@ def _troubles(summary: Summary, paper: Paper) -> Iterator[Text]:
             yield name(who, paper.width)
         for index, line in enumerate(said):
             yield name("" if index else who, left).append(f"  {line}")
-    for cause, meaning in wording.causes(summary):
+    for cause, meaning in troubles.causes(summary):
         yield from (Text(line, style="dim") for line in wrap(f"{cause}: {meaning}", paper.width))
 
 

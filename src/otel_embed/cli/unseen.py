@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from otel_embed.cli.troubles import cut_short
 from otel_embed.cli.units import plural
-from otel_embed.cli.wording import cut_short
 
 HEADLINE = "No embedding calls were seen."
 

@@ -29,7 +29,7 @@ def _usd(picodollars: int) -> str:
     value = picodollars / PICODOLLARS
     if value >= 1:
         return f"${value:,.2f}"
-    return f"${value:.6f}" if value >= 0.001 else f"${value:.12f}".rstrip("0").rstrip(".")
+    return f"${value:.6f}" if value >= 0.000_001 else f"${value:.12f}".rstrip("0").rstrip(".")
 
 
 def payload(standing: Standing) -> dict[str, Any]:
