@@ -469,3 +469,20 @@ def test_a_webhook_is_told_and_switches_alerts_on(
         {"text": over, "state": "resolved", "measured": None, **about},
     ]
     assert {span.name for span in telemetry.spans()} == {f"embeddings {SMALL}"}, "our own request is not observed"
+
+
+@pytest.mark.parametrize(
+    ("measured", "limit", "unit", "said"),
+    [
+        (0.8123456, 0.5, "s", "is 0.8123 s, above 0.5 s."),
+        (12_345.678, 10_000, "{USD}", "is 12,346 USD, above 10,000 USD."),
+        (4.8e-07, 1e-07, "{USD}", "is 0.00000048 USD, above 0.0000001 USD."),
+        (1_250_000, 100_000, "{input}", "is 1,250,000 inputs, above 100,000 inputs."),
+        (12.345, 1.0, "1", "is 1,234 %, above 100 %."),
+        (0.0234, 0.01, "1", "is 2.34 %, above 1 %."),
+        (1234.0, 1000.0, "{input}/min", "is 1,234 texts/min, above 1,000 texts/min."),
+    ],
+)
+def test_an_alert_writes_numbers_as_people_do(measured: float, limit: float, unit: str, said: str) -> None:
+    alert = otel_embed.Alert("x", "warning", measured, limit, True, unit, datetime.now(timezone.utc), False)
+    assert alert.text == f"x {said}"

@@ -86,6 +86,14 @@ def wait_for(condition: Any, seconds: float = 10.0) -> None:
     raise AssertionError("it did not come to that")
 
 
+def test_a_sum_below_a_millionth_of_a_dollar_is_not_told_as_none(
+    telemetry: Telemetry, client: openai.OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    telemetry.instrument(daily_budget_usd=0)
+    client.embeddings.create(model="text-embedding-3-small", input="one two three", dimensions=4)
+    assert caplog.messages[-1].endswith("is spent: $0.00000006 of $0.")
+
+
 def test_each_mark_is_told_once_in_the_log_a_metric_and_on_the_span_that_passed_it(
     telemetry: Telemetry, client: openai.OpenAI, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -199,7 +207,7 @@ def test_models_and_tenants_have_budgets_of_their_own(
     [
         ('[[budget]]\nperiod = "week"\nusd = 1', "row 1: period is 'week', not day or month"),
         ("[[budget]]\nusd = 1", "row 1: period is missing"),
-        ('[[budget]]\nperiod = "day"\nusd = -1', "row 1: usd is -1, not from 0 to 1,000,000"),
+        ('[[budget]]\nperiod = "day"\nusd = -1', "row 1: usd is -1, not a number of dollars from 0 to 1,000,000"),
         ('[[budget]]\nperiod = "day"\nusd = "5"', "row 1: usd is '5', not a number"),
         ('[[budget]]\nperiod = "day"\nusd = 1\nmodle = "x"', "row 1: unknown key 'modle'"),
         ('[[budget]]\nperiod = "day"\nusd = 1\naction = "stop"', "row 1: action is 'stop', not warn or block"),
@@ -261,7 +269,7 @@ def test_a_budget_finds_its_calls_however_it_spells_them(
 @pytest.mark.parametrize(
     ("environ", "allowed"),
     [
-        ({"OTEL_EMBED_MONTHLY_BUDGET_USD": "much"}, "a number, 0 or more"),
+        ({"OTEL_EMBED_MONTHLY_BUDGET_USD": "much"}, "a number of dollars from 0 to 1,000,000"),
         ({"OTEL_EMBED_BUDGET_ACTION": "stop"}, "one of warn, block"),
         ({"OTEL_EMBED_ALERT_WEBHOOK": "hooks.slack.com/secret"}, "an http:// or https:// address"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shlex
 import signal
 import subprocess
@@ -92,6 +93,25 @@ class TestRun:
     def test_a_file_that_is_no_program(self, cli: Run) -> None:
         done = cli("run", str(SAMPLE))
         assert (done.returncode, done.stderr) == (126, f"otel-embed: cannot run {SAMPLE}: Permission denied\n")
+
+    @pytest.mark.parametrize(
+        ("command", "code", "said"),
+        [
+            (["app.py", "--x", "a b"], 127, "command not found: app.py; try: otel-embed run -- python app.py --x 'a b'"),
+            (["./app.py"], 126, "cannot run ./app.py: Permission denied; try: otel-embed run -- python ./app.py"),
+            (["./gone.py"], 127, "cannot run ./gone.py: No such file or directory"),
+            (["./old"], 126, "cannot run ./old: the interpreter that its first line names is not there"),
+            ([""], 127, "command not found: "),
+        ],
+    )
+    def test_a_script_that_is_no_command_is_said_with_what_may_be_meant(
+        self, command: list[str], code: int, said: str, cli: Run, tmp_path: Path
+    ) -> None:
+        (tmp_path / "app.py").write_text("print('ran')")
+        (tmp_path / "old").write_text("#!/no/such/python\n")
+        (tmp_path / "old").chmod(0o755)
+        done = cli("run", "--", *command)
+        assert (done.returncode, done.stdout, done.stderr) == (code, "", f"otel-embed: {said}\n")
 
     def test_files_are_written_and_no_report_prints_nothing(self, cli: Run, tmp_path: Path) -> None:
         done = cli("run", "--no-report", *FILES, "--", "sh", "-c", f"{SEEN}; exit 3")
@@ -275,7 +295,7 @@ def test_a_python_that_is_too_old_is_not_told_to_install() -> None:
         unseen.Python("/old/python", "3.9.18", "otel_embed"),
         unseen.Python("/new/python", "3.10.1+", "otel_embed"),
     )
-    assert unseen.explain([old, old, new], {}) == [
+    assert unseen.explain([old, old, new], {}, 0) == [
         "/old/python is Python 3.9.18; otel-embed needs 3.10 or later.",
         "/new/python (3.10.1+) cannot import otel_embed. Install otel-embed there:",
         "    /new/python -m pip install otel-embed",
@@ -417,7 +437,7 @@ class TestReport:
             ["sh", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 2
-        assert done.stderr == "otel-embed: cannot print the report: No space left on device\n"
+        assert done.stderr == "otel-embed: cannot print: No space left on device\n"
         assert sorted(path.name for path in tmp_path.glob("o.*")) == ["o.html", "o.json", "o.svg"]
 
     @pytest.mark.parametrize(
@@ -458,6 +478,64 @@ class TestMain:
     @pytest.mark.parametrize("arguments", [["nope"], ["run"], ["report"], ["run", "--nope", "x"]])
     def test_a_wrong_command_line_has_exit_code_2(self, arguments: list[str], cli: Run) -> None:
         assert cli(*arguments).returncode == 2
+
+
+COMMANDS = (
+    ("prices",), ("prices", "list", "openai", "--json"), ("prices", "explain", "text-embedding-3-small"), ("prices", "check"),
+    ("tokens",), ("rules", "prometheus"), ("dashboards", "datadog", "boards"), ("report", str(SAMPLE)),
+    ("compare", str(SAMPLE), str(SAMPLE)), ("compare", "--json", str(SAMPLE), str(SAMPLE)),
+    ("compare", "--markdown", str(SAMPLE), str(SAMPLE)), ("--help",), ("--version",), ("run", "--help"),
+)  # fmt: skip
+"""With what they print, all of which may be lost."""
+
+
+class TestLostOutput:
+    @pytest.fixture
+    def shell(self, env: dict[str, str], tmp_path: Path) -> Run:
+        def run(arguments: tuple[str, ...], redirected: str) -> subprocess.CompletedProcess[str]:
+            """The command's exit code is what the shell's own is."""
+            script = f"{shlex.join([*CLI, *arguments])} {redirected}"
+            command = ["bash", "-o", "pipefail", "-c", script]
+            return subprocess.run(
+                command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+            )
+
+        return run
+
+    @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+    def test_a_full_disk_is_one_line_and_an_exit_code_of_its_own(self, arguments: tuple[str, ...], shell: Run) -> None:
+        done = shell(arguments, "> /dev/full")
+        assert (done.returncode, done.stderr) == (2, "otel-embed: cannot print: No space left on device\n")
+
+    @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+    def test_who_closes_stdout_or_stops_reading_gets_the_exit_code_all_the_same(
+        self, arguments: tuple[str, ...], shell: Run
+    ) -> None:
+        expected = 3 if arguments[0] == "compare" else 0  # too few samples
+        for redirected in (">&-", "2>&- >/dev/null", "2>/dev/full >/dev/null", "| true"):
+            done = shell(arguments, redirected)
+            assert (redirected, done.returncode, done.stdout, done.stderr) == (redirected, expected, "", "")
+
+
+def test_what_ascii_lacks_has_a_stand_in(cli: Run, tmp_path: Path) -> None:
+    rows = json.loads(SAMPLE.read_text())
+    for row in rows["providers"]:
+        row["errors"], row["cost_usd"] = {}, 1e-6
+    (tmp_path / "after.json").write_text(json.dumps(rows))
+    for arguments in (("compare", str(SAMPLE), "after.json"), ("report", str(SAMPLE)), ("tokens",)):
+        done = cli(*arguments, PYTHONIOENCODING="ascii:strict", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+        assert (done.returncode in (0, 3), done.stderr) == (True, "")
+        assert not re.search(r"\?\d|\d\?", done.stdout), "a minus is one"
+
+
+def test_ctrl_c_ends_a_command_as_it_ends_a_program(env: dict[str, str]) -> None:
+    started = subprocess.Popen([*CLI, "doctor", "--offline"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    children, deadline = Path(f"/proc/{started.pid}/task/{started.pid}/children"), time.monotonic() + 30
+    while not children.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    started.send_signal(signal.SIGINT)
+    out, err = started.communicate(timeout=30)
+    assert (started.returncode, out, err) == (130, b"", b"\n")
 
 
 def test_the_console_script_is_the_same_command() -> None:

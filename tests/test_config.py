@@ -25,8 +25,14 @@ from otel_embed.pricing.prices import Prices
     ("name", "value", "allowed"),
     [
         ("OTEL_EMBED_SEMCONV", "newest", "latest, legacy, both"),
-        ("OTEL_EMBED_DAILY_BUDGET_USD", "-3", "a number, 0 or more"),
-        ("OTEL_EMBED_SLOW_CALL_MS", "fast", "a number, 0 or more"),
+        *(
+            ("OTEL_EMBED_DAILY_BUDGET_USD", value, "a number of dollars from 0 to 1,000,000")
+            for value in ("-3", "1e308", "1e400", "inf", "-inf", "nan", "$5", "5,00", "0x10", "1000000.01", "-1e-320")
+        ),
+        ("OTEL_EMBED_MONTHLY_BUDGET_USD", "1e300", "a number of dollars from 0 to 1,000,000"),
+        ("OTEL_EMBED_SLOW_CALL_MS", "fast", "a number of milliseconds, 0 or more"),
+        ("OTEL_EMBED_TOKEN_FETCH_TIMEOUT", "1e10", "a number of seconds from 0 to 86,400"),
+        ("OTEL_EMBED_MAX_OVERHEAD", "5", "a number from 0 to 1"),
         ("OTEL_EMBED_STAGE_SPANS", "often", "slow, always, never"),
         ("OTEL_EMBED_TOKEN_COUNTING", "exact", "auto, tiktoken, estimate, off"),
     ],
@@ -100,10 +106,13 @@ def test_an_unknown_option_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        *(("daily_budget_usd", value, "a number, 0 or more") for value in ("5", nan, inf, -1, True, Decimal("nan"), 10**400)),
-        ("monthly_budget_usd", -0.01, "a number, 0 or more"),
-        ("slow_call_ms", "fast", "a number, 0 or more"),
-        ("token_fetch_timeout", [1], "a number, 0 or more"),
+        *(
+            ("daily_budget_usd", value, "a number of dollars from 0 to 1,000,000")
+            for value in ("5", nan, inf, -1, True, Decimal("nan"), 10**400, 1e308, 1_000_001)
+        ),
+        ("monthly_budget_usd", -0.01, "a number of dollars from 0 to 1,000,000"),
+        ("slow_call_ms", "fast", "a number of milliseconds, 0 or more"),
+        ("token_fetch_timeout", [1], "a number of seconds from 0 to 86,400"),
         ("max_overhead", 5, "a number from 0 to 1"),
         ("budget_action", "stop", "one of warn, block"),
         ("checks", True, "one of on, off"),
@@ -144,7 +153,7 @@ def test_with_a_bad_option_all_else_is_observed(
         client.embeddings.create(model="text-embedding-3-small", input="x")
     assert len(telemetry.spans()) == 1
     (message,) = caplog.messages
-    assert message.startswith("instrument(daily_budget_usd=nan) is not valid: it must be a number, 0 or more.")
+    assert message.startswith("instrument(daily_budget_usd=nan) is not valid: it must be a number of dollars from 0 to 1,000,000.")
 
 
 def test_a_missing_price_file_is_one_warning_and_the_table_stays(tmp_path: Path) -> None:

@@ -124,11 +124,11 @@ def by_http(receiver: HttpReceiver, **more: str) -> dict[str, str]:
 
 
 class TestWhole:
-    @pytest.mark.parametrize("seconds", ["-1", "0"])
+    @pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf", "1e400", "soon"])
     def test_a_time_that_is_none_is_refused(self, seconds: str, doctor: Doctor) -> None:
         done = doctor.run("--timeout", seconds)
         assert (done.returncode, done.stdout) == (2, "")
-        assert "is not in the range x>0" in done.stderr
+        assert f"'--timeout': '{seconds}' is no number of seconds above 0, up to 86,400" in done.stderr
 
     def test_where_all_is_well_it_says_so(self, doctor: Doctor) -> None:
         with HttpReceiver() as receiver:
@@ -556,6 +556,8 @@ class TestMistakes:
             ({"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4317"}, "warning", "by grpc that means TLS"),
             ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, "problem", "is empty"),
             ({"OTEL_EXPORTER_OTLP_TIMEOUT": "10000"}, "warning", "Python reads it as seconds"),
+            ({"OTEL_EXPORTER_OTLP_TIMEOUT": "nan"}, "warning", "OTEL_EXPORTER_OTLP_TIMEOUT=nan is no time to wait"),
+            ({"OTEL_EXPORTER_OTLP_TIMEOUT": "-1"}, "warning", "OTEL_EXPORTER_OTLP_TIMEOUT=-1 is no time to wait"),
             ({"OTEL_EXPORTER_OTLP_HEADERS": "Authorization: Bearer abcdef=="}, "problem", "have no name=value"),
             ({"OTEL_EXPORTER_OTLP_HEADERS": "novalue"}, "problem", "have no name=value"),
             ({"HTTPS_PROXY": "http://p", "OTEL_EXPORTER_OTLP_ENDPOINT": "https://c"}, "warning", "HTTPS_PROXY is set"),
@@ -583,6 +585,8 @@ class TestMistakes:
             ("http://localhost:notaport", "its port is not a number from 1 to 65535: http://localhost:notaport"),
             ("http://localhost:99999", "its port is not a number from 1 to 65535: http://localhost:99999"),
             ("http://localhost:0", "its port is not a number from 1 to 65535: http://localhost:0"),
+            ("localhost:99999", "its port is not a number from 1 to 65535: localhost:99999"),
+            ("collector:port", "its port is not a number from 1 to 65535: collector:port"),
         ],
     )
     def test_an_endpoint_that_is_no_url_is_a_problem_of_its_own(
@@ -592,6 +596,15 @@ class TestMistakes:
         found = exports(**variables)
         assert found.said("Export", "problem", "warning") == [f"OTEL_EXPORTER_OTLP_ENDPOINT: {said}"]
         assert "http://localhost:4317" in found.the("Export", said)["advice"]
+
+    def test_what_is_advised_for_an_endpoint_without_a_scheme_is_right_for_its_variable(self, exports: Exports) -> None:
+        found = exports(connect=False, **HTTP, OTEL_EXPORTER_OTLP_ENDPOINT="localhost:4318")
+        (problem,) = [finding for finding in found.section("Export") if finding["status"] == "problem"]
+        assert problem["advice"] == "Write http:// or https:// before it: http://localhost:4318"
+
+    def test_the_forms_of_an_address_that_grpc_has_are_no_mistake(self, exports: Exports) -> None:
+        for endpoint in ("dns:collector:4317", "ipv4:127.0.0.1:4317,127.0.0.2:4317", "unix:/run/otel.sock"):
+            assert exports(connect=False, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint).said("Export", "problem") == []
 
     def test_a_broken_endpoint_is_one_problem_of_the_whole_diagnosis(self, doctor: Doctor) -> None:
         found = doctor(OTEL_EXPORTER_OTLP_ENDPOINT="http://[::1")

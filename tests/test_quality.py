@@ -270,6 +270,19 @@ def test_the_summary_has_what_was_found(telemetry: Telemetry, client: openai.Ope
     assert row["wasted_usd"]["duplicate_input"] > 0 and row["most_inputs"] == 2048
 
 
+def test_what_was_wasted_of_a_model_without_a_price_is_unknown_and_not_0(
+    telemetry: Telemetry, client: openai.OpenAI, strange: StrangeServer
+) -> None:
+    client.embeddings.create(model="nobody-knows", input=["a" * 100, "a" * 100])
+    with pytest.raises(openai.BadRequestError):
+        strange.script([Fault(status=400)])
+        client.embeddings.create(model="nobody-knows", input=[])
+    (row,) = otel_embed.summary().document["quality"]
+    assert row["wasted_tokens"].keys() == {"duplicate_input"}, "what no text was sent in wasted none"
+    assert row["wasted_usd"] == {}
+    assert "otel_embed.wasted.cost" not in telemetry.metrics()
+
+
 def test_a_memory_forgets_and_never_invents() -> None:
     memory = inputs.Memory()
     texts = [f"text {n}" for n in range(300_000)]

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from otel_embed.cli import report_svg, units
+from otel_embed.cli import report_svg, troubles, units
 from otel_embed.cli.document import Span, load, merge
 from otel_embed.cli.fields import DocumentError
 from otel_embed.cli.figures import figures
@@ -28,7 +28,7 @@ from otel_embed.cli.report_svg import picture
 from otel_embed.cli.report_text import write
 from otel_embed.cli.targets import judge
 from otel_embed.cli.text_bars import shares, span_bar
-from otel_embed.record import STAGES
+from otel_embed.record import CAUSES, STAGES
 from otel_embed.report.sketch import Sketch
 
 SAMPLE = Path(__file__).parent / "data" / "summary.json"
@@ -321,7 +321,7 @@ class TestText:
             "✓ p95 410 ms",
             "✗ 1.4 % errors",
             "✓ 61.5 % cached",
-            "✓ 126,508 texts/min",
+            "✓ 127 k texts/min",
             "2,108 texts/s",
             "avg   p50",
             "p95",
@@ -385,6 +385,58 @@ class TestText:
         page(merge([load(path)]))
         ElementTree.fromstring(picture(merge([load(path)])))
         json.dumps(to_dict(merge([load(path)])), allow_nan=False)
+
+
+    def test_a_reader_of_screens_is_told_what_plots_and_tables_show(self) -> None:
+        shown = page(merge([load(SAMPLE)]))
+        assert all("aria-label" in plot or 'aria-hidden="true"' in plot for plot in re.findall(r"<svg[^>]*>", shown))
+        assert all("scope=" in header for header in re.findall(r"<th[ >][^>]*", shown))
+        assert 'aria-label="312 calls from 104 ms to 2.27 s"' in shown
+
+    @pytest.mark.parametrize("width", [1, 40, 60, 79])
+    def test_a_narrow_terminal_loses_no_figure(self, width: int) -> None:
+        def figures_of(text: str) -> set[str]:
+            """Those of the headline and the tables: what there is no room for in a bar's label is left out."""
+            whole = text.replace("\n Slowest calls", "\0").replace("\n Cost", "\0").split("\0")
+            return set(re.findall(r"~?\$?\d[\d,.]*", whole[0] + whole[2]))
+
+        assert figures_of(rendered(SAMPLE, width)) == figures_of(rendered(SAMPLE, 80))
+
+    def test_the_causes_of_all_failures_are_named_with_what_can_be_done(self) -> None:
+        text = rendered(SAMPLE)
+        assert "openai gpt-4o-mini              1 of 48 failed: 1 rate_limited" in text, "a chat model's too"
+        said = " ".join(text.split())
+        assert "rate_limited: the provider limits the rate: fewer calls at once" in said
+        assert "timeout: no answer in the time that the client allows" in said
+        assert "not_found:" not in said
+        assert "authentication" not in page(merge([load(SAMPLE)]))
+        assert "<p class=\"dim\">timeout: no answer" in page(merge([load(SAMPLE)]))
+
+    def test_each_cause_has_a_meaning(self) -> None:
+        assert {*troubles.CAUSES, "other"} == set(CAUSES)
+
+    @pytest.mark.parametrize(
+        ("code", "heading", "said"),
+        [
+            (0, "exit 0 ", ""),
+            (2, "exit 2 ", ""),
+            (137, "exit 137 (SIGKILL) ", "SIGKILL ended the program"),
+            (143, "exit 143 (SIGTERM) ", "SIGTERM ended the program"),
+            (130, "exit 130 (SIGINT) ", ""),
+            (255, "exit 255 ", ""),
+        ],
+    )
+    def test_the_signal_that_ended_a_program_is_named_with_what_may_be_missing(
+        self, code: int, heading: str, said: str, save: Any
+    ) -> None:
+        path = save(DOCUMENT | {"exit_code": code, "command": ["python", "app.py"]})
+        for shown in (rendered(path), page(merge([load(path)]))):
+            assert heading in shown
+            assert ("ended the program" in shown) == bool(said) and said in shown
+
+    def test_what_a_text_costs_fits_its_place(self, save: Any) -> None:
+        rows = [row | {"unpriced_calls": 0, "cost_usd": 0.001} for row in DOCUMENT["providers"]]
+        assert " $0.102/M texts " in rendered(save(DOCUMENT | {"providers": rows}))
 
 
 class TestPicture:

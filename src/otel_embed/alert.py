@@ -50,7 +50,17 @@ class Alert:
     def _shown(self, value: float | None) -> str:
         if value is None:
             return "unknown"
-        return f"{100 * value:.3g} %" if self.unit == "1" else f"{value:.4g} {_WORDS.get(self.unit, self.unit)}"
+        if self.unit == "1":
+            return f"{_digits(100 * value, 3)} %"
+        return f"{_digits(value, 4)} {_WORDS.get(self.unit, self.unit)}"
+
+
+def _digits(value: float, many: int) -> str:
+    """As many as matter, and never a power of ten: ``12,346``, ``0.812``, ``0.00000048``."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    said = f"{value:.{many}g}"
+    return f"{value:.12f}".rstrip("0").rstrip(".") if "e" in said else said
 
 
 Heard = Callable[[Alert], object]

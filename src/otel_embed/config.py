@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from otel_embed import environment_variables as env
-from otel_embed.options import AN_ADDRESS, accepted, is_address
+from otel_embed.options import AN_ADDRESS, DOLLARS, MILLISECONDS, SECONDS, SHARE, Amount, accepted, is_address
 
 Semconv = Literal["latest", "legacy", "both"]
 StageSpans = Literal["slow", "always", "never"]
@@ -69,21 +69,21 @@ class Config:
         return cls(
             semconv=read.choice(env.OTEL_EMBED_SEMCONV, get_args(Semconv), cls.semconv),
             stage_spans=read.choice(env.OTEL_EMBED_STAGE_SPANS, get_args(StageSpans), cls.stage_spans),
-            slow_call_ms=read.number(env.OTEL_EMBED_SLOW_CALL_MS, cls.slow_call_ms),
+            slow_call_ms=read.number(env.OTEL_EMBED_SLOW_CALL_MS, MILLISECONDS, cls.slow_call_ms),
             token_counting=read.choice(env.OTEL_EMBED_TOKEN_COUNTING, get_args(TokenCounting), cls.token_counting),
             token_fetch=read.switch(env.OTEL_EMBED_TOKEN_FETCH),
-            token_fetch_timeout=read.number(env.OTEL_EMBED_TOKEN_FETCH_TIMEOUT, cls.token_fetch_timeout),
+            token_fetch_timeout=read.number(env.OTEL_EMBED_TOKEN_FETCH_TIMEOUT, SECONDS, cls.token_fetch_timeout),
             prices=read.text(env.OTEL_EMBED_PRICES),
-            daily_budget_usd=read.number(env.OTEL_EMBED_DAILY_BUDGET_USD, None),
+            daily_budget_usd=read.number(env.OTEL_EMBED_DAILY_BUDGET_USD, DOLLARS, None),
             thresholds=read.text(env.OTEL_EMBED_THRESHOLDS),
-            monthly_budget_usd=read.number(env.OTEL_EMBED_MONTHLY_BUDGET_USD, None),
+            monthly_budget_usd=read.number(env.OTEL_EMBED_MONTHLY_BUDGET_USD, DOLLARS, None),
             budgets=read.text(env.OTEL_EMBED_BUDGETS),
             budget_timezone=read.text(env.OTEL_EMBED_BUDGET_TIMEZONE),
             budget_action=read.choice(env.OTEL_EMBED_BUDGET_ACTION, get_args(BudgetAction), cls.budget_action),
             budget_redis_url=read.text(env.OTEL_EMBED_BUDGET_REDIS_URL),
             alert_webhook=read.address(env.OTEL_EMBED_ALERT_WEBHOOK),
             alerts=read.choice(env.OTEL_EMBED_ALERTS, get_args(Alerts), cls.alerts),
-            max_overhead=read.share(env.OTEL_EMBED_MAX_OVERHEAD),
+            max_overhead=read.number(env.OTEL_EMBED_MAX_OVERHEAD, SHARE, None),
             log=read.choice(env.OTEL_EMBED_LOG, get_args(CallLog), cls.log),
             disabled_providers=read.names(env.OTEL_EMBED_DISABLED_PROVIDERS),
             report_dir=read.text(env.OTEL_EMBED_REPORT_DIR),
@@ -132,7 +132,7 @@ class _Reader:
             return value.lower()  # type: ignore[return-value]
         return self._refused(name, value, f"one of {', '.join(allowed)}", default)
 
-    def number(self, name: str, default: T) -> float | T:
+    def number(self, name: str, amount: Amount, default: T) -> float | T:
         value = self.text(name)
         if value is None:
             return default
@@ -140,20 +140,7 @@ class _Reader:
             number = float(value)
         except ValueError:
             number = -1.0
-        if 0 <= number < float("inf"):
-            return number
-        return self._refused(name, value, "a number, 0 or more", default)
-
-    def share(self, name: str) -> float | None:
-        """From 0 to 1."""
-        value = self.text(name)
-        try:
-            number = None if value is None else float(value)
-        except ValueError:
-            number = -1.0
-        if value is None or number is None or 0 <= number <= 1:
-            return number
-        return self._refused(name, value, "a number from 0 to 1", None)
+        return number if amount.has(number) else self._refused(name, value, amount.allowed, default)
 
     def switch(self, name: str) -> bool:
         return self.choice(name, ("true", "false"), "false") == "true"

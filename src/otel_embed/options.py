@@ -6,12 +6,37 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from math import inf
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 _Read = Callable[[Any], Any]
 """The value as a setting has it; raises ``ValueError`` where it cannot be one."""
 _SECRET = "alert_webhook"
 AN_ADDRESS = "an http:// or https:// address with a host and without blanks"
+
+
+class Amount(NamedTuple):
+    """The numbers from 0 up to ``most``, of a unit."""
+
+    unit: str
+    most: float = inf
+
+    @property
+    def allowed(self) -> str:
+        what = f"a number of {self.unit}" if self.unit else "a number"
+        return f"{what}, 0 or more" if self.most == inf else f"{what} from 0 to {self.most:,.0f}"
+
+    def has(self, number: float) -> bool:
+        return 0 <= number <= self.most and number < inf
+
+    def read(self, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (Real, Decimal)) or not self.has(float(value)):
+            raise ValueError
+        return float(value)
+
+
+DOLLARS = Amount("dollars", 1_000_000)
+"""A few times this is, in picodollars, what a 64-bit integer of Redis holds."""
+MILLISECONDS, SECONDS, SHARE = Amount("milliseconds"), Amount("seconds", 86_400), Amount("", 1)
 
 
 def accepted(
@@ -42,18 +67,6 @@ def _choice(allowed: tuple[str, ...] | None) -> tuple[str, _Read]:
     return f"one of {', '.join(allowed or ())}", read
 
 
-def _amount(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (Real, Decimal)) or not 0 <= float(value) < inf:
-        raise ValueError
-    return float(value)
-
-
-def _share(value: Any) -> float:
-    if _amount(value) > 1:
-        raise ValueError
-    return float(value)
-
-
 def _address(value: Any) -> str:
     if not isinstance(value, str) or not is_address(value):
         raise ValueError
@@ -78,13 +91,16 @@ def _names(value: Any) -> Any:
     return value
 
 
-_AMOUNT, _SEVERAL = ("a number, 0 or more", _amount), ('several names, as ("tenant", "team")', _names)
+_SEVERAL = 'several names, as ("tenant", "team")', _names
+_AMOUNTS = {
+    "slow_call_ms": MILLISECONDS,
+    "token_fetch_timeout": SECONDS,
+    "daily_budget_usd": DOLLARS,
+    "monthly_budget_usd": DOLLARS,
+    "max_overhead": SHARE,
+}
 _NAMED: dict[str, tuple[str, _Read]] = {
-    "slow_call_ms": _AMOUNT,
-    "token_fetch_timeout": _AMOUNT,
-    "daily_budget_usd": _AMOUNT,
-    "monthly_budget_usd": _AMOUNT,
-    "max_overhead": ("a number from 0 to 1", _share),
+    **{name: (amount.allowed, amount.read) for name, amount in _AMOUNTS.items()},
     "alert_webhook": (AN_ADDRESS, _address),
     "disabled_providers": _SEVERAL,
     "baggage_attributes": _SEVERAL,

@@ -23,6 +23,8 @@ from redis_server import redis_server
 import otel_embed
 from conftest import Telemetry
 from fakes.openai_server import OpenAIServer
+from otel_embed.cli.checks import settings
+from otel_embed.config import Config
 
 SMALL, LARGE = "text-embedding-3-small", "text-embedding-3-large"
 PICODOLLARS = {SMALL: 20_000, LARGE: 130_000}
@@ -278,3 +280,21 @@ def test_a_large_total_is_exact(url: str, store: Any, telemetry: Telemetry, clie
     wait_for(lambda: totals(store)["daily"] == large + 4_000_000)
     recorder = otel_embed.instrumentor.EmbeddingInstrumentor().recorder
     wait_for(lambda: recorder.budget.standings()[0].spent == large + 4_000_000)
+
+
+@pytest.mark.parametrize(
+    ("address", "connect", "said"),
+    [
+        ("{url}", True, "1 budget in force, shared through Redis: daily"),
+        ("http://{url}", False, "OTEL_EMBED_BUDGET_REDIS_URL is no address such as redis://host:6379/0"),
+        ("redis://me:passw0rd@localhost:1", True, "redis://***@localhost:1 does not answer (ConnectionError)"),
+        ("redis://localhost:1", False, "1 budget in force, shared through Redis: daily"),
+    ],
+)
+def test_doctor_says_whether_budgets_are_shared(address: str, connect: bool, said: str, url: str) -> None:
+    variables = {"OTEL_EMBED_BUDGET_REDIS_URL": address.format(url=url), "OTEL_EMBED_DAILY_BUDGET_USD": "3"}
+    config = Config.from_environment(pytest.fail, variables)
+    found = " ".join(finding.said for finding in settings.check(config, [], variables, connect=connect))
+    assert said in found
+    assert ("shared through Redis" in found) == ("shared" in said)
+    assert "passw0rd" not in found

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
 from otel_embed import __version__
+from otel_embed.cli.streams import never_failing
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as of a shell."""
 COMMANDS = ("run", "report", "compare", "doctor", "prices", "tokens", "rules", "dashboards")
 
 
 class _Commands(click.Group):
     """Imports a command's module when that command is asked for."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        with never_failing():
+            return super().main(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo(err=True)  # the terminal shows ^C
+            ctx.exit(INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -11,23 +11,25 @@ from collections.abc import Mapping
 import click
 
 from otel_embed.cli.checks.findings import Finding, Section
+from otel_embed.cli.seconds import Seconds
 from otel_embed.config import Config
 
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as data.")
-@click.option("--offline", is_flag=True, help="Connect to nothing: leave out whether the endpoint answers.")
+@click.option("--offline", is_flag=True, help="Connect to nothing: leave out what answers.")
 @click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), default=30.0, show_default=True,
-    help="Seconds that the import of a library may take.",
+    "--timeout", type=Seconds(), default=30.0, show_default=True,
+    help="What the import of a library may take.",
 )
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, offline: bool, timeout: float) -> None:
     """Say why telemetry arrives, or does not.
 
     Run it with the Python and the environment variables of your application. It imports the libraries that otel-embed
-    observes, in processes of their own, and never your application. It sends an empty request to the OTLP endpoint.
-    Secrets are not shown. The exit code is 1 if something keeps telemetry from arriving, else 0.
+    observes, in processes of their own, and never your application. It sends an empty request to the OTLP endpoint,
+    and asks the Redis of the budgets for an answer. Secrets are not shown. The exit code is 1 if something keeps
+    telemetry from arriving, else 0.
     """
     logging.getLogger().addHandler(logging.NullHandler())  # what is logged is found, or must not be shown
     sections = diagnose(os.environ, connect=not offline, seconds=timeout)
@@ -54,7 +56,7 @@ def diagnose(environ: Mapping[str, str], *, connect: bool = True, seconds: float
         Section("Libraries", libraries.check(libraries.libraries(config.disabled_providers), seconds)),
         Section("Other instrumentations", neighbours.check(environ)),
         Section("Export", export(environ, connect=connect)),
-        Section("Settings", settings.check(config, warnings, environ)),
+        Section("Settings", settings.check(config, warnings, environ, connect=connect)),
     )
     mask = Mask(environ)
     return [Section(title, [finding.masked(mask) for finding in findings]) for title, findings in sections]

@@ -42,7 +42,9 @@ def histogram(latency: Sketch, scale: LogScale) -> Html:
     highest = max(bins)
     bars = [_bin(index, count, highest) for index, count in enumerate(bins) if count]
     lines = [_quantile(latency, q, name, scale) for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))]
-    return el("svg", *_grid(scale, HEIGHT), *bars, *lines, class_="plot", height=HEIGHT, role="img")
+    label = f"{plural(latency.count, 'call')} from {seconds(latency.min)} to {seconds(latency.max)}"
+    plot = (*_grid(scale, HEIGHT), *bars, *lines)
+    return el("svg", *plot, class_="plot", height=HEIGHT, role="img", aria_label=label)
 
 
 def axis(scale: LogScale) -> Html:
@@ -76,11 +78,12 @@ def _grid(scale: LogScale, height: float) -> list[Html]:
 
 def waterfall_bar(call: SlowCall, longest: float) -> Html:
     """The stages of one call where they happened; the width is ``longest`` seconds."""
-    rects = []
+    rects, labels = [], []
     for span in call.stages:
         start, end = max(0.0, span.start), min(span.end, longest)
         if end > start and longest > 0:
             label = f"{span.stage} {seconds(end - start)}, from {seconds(start)} to {seconds(end)}"
+            labels.append(f"{span.stage} {seconds(end - start)}")
             rects.append(
                 el(
                     "rect",
@@ -92,7 +95,7 @@ def waterfall_bar(call: SlowCall, longest: float) -> Html:
                     fill=look(span.stage).colour,
                 )
             )
-    return el("svg", *rects, class_="plot", height=18, role="img")
+    return el("svg", *rects, class_="plot", height=18, role="img", aria_label=", ".join(labels) or "no stage")
 
 
 def linear_axis(longest: float) -> Html:

@@ -21,7 +21,7 @@ section > :last-child { margin-bottom: 0; }
 .tile b { display: block; font-size: 22px; font-weight: 650; letter-spacing: -0.01em; white-space: nowrap; }
 .tile small, .tile i { display: block; font-style: normal; font-size: 13px; }
 .tile i { color: var(--dim); min-height: 1.45em; }
-.targets { margin: 12px 0; }
+.tiles + .tiles, .targets { margin: 12px 0; }
 .target b { font-size: 16px; white-space: normal; } .target b::before { margin-right: 7px; }
 .good b { color: var(--good); } .good b::before { content: "✓"; }
 .fair b { color: var(--fair); } .fair b::before { content: "~"; }
@@ -29,8 +29,9 @@ section > :last-child { margin-bottom: 0; }
 .unjudged b::before { content: "·"; }
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: 5px 0 5px 18px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
-th { color: var(--dim); font-weight: 400; font-size: 13px; } tr:last-child td { border-bottom: 0; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; min-width: 190px; }
+th { color: var(--dim); font-weight: 400; font-size: 13px; } tbody tr:last-child > * { border-bottom: 0; }
+th[scope=row] { color: var(--text); font-size: 14px; }
+th:first-child { text-align: left; padding-left: 0; white-space: normal; min-width: 190px; }
 .scroll { overflow-x: auto; }
 .name { overflow-wrap: anywhere; } .name span { color: var(--dim); }
 .plot { display: block; width: 100%; overflow: visible; }

@@ -38,14 +38,15 @@ def _parts(now: Now) -> Iterator[tuple[str, str]]:
         yield "no embedding call yet", "dim"
         return
     embeds = sums["calls"] or sums["texts"]
+    failed = sums["failed"] + sums["failed_chats"]
     if embeds:
         yield f"{rate(now.texts_per_second)} texts/s", "cyan"
+    if failed:
+        yield plural(failed, "error"), "red"
+    if embeds:
         yield f"{short_count(now.tokens_per_second)} tokens/s", "cyan"
         yield f"p95 {seconds(now.p95)}", ""
     yield dollars(sums["picodollars"] / 1e12) + (" + ?" if sums["unpriced"] else ""), ""
-    failed = sums["failed"] + sums["failed_chats"]
-    if failed:
-        yield plural(failed, "error"), "red"
     left = now.totals.budget_left
     if left is not None:
         yield f"{dollars(max(0.0, left))} left", "red" if left <= 0 else ""

@@ -10,7 +10,7 @@ import click
 from otel_embed.cli import output, unseen
 from otel_embed.cli.document import Summary, load, merge
 from otel_embed.cli.fields import DocumentError
-from otel_embed.cli.streams import complain, let_go
+from otel_embed.cli.streams import complain
 
 
 @click.command("report")
@@ -30,14 +30,7 @@ def command(ctx: click.Context, /, files: tuple[Path, ...], **written: Path | No
     wrong = output.write(summary, **written)
     for said in wrong:
         complain(said)
-    try:
-        _print(summary)
-    except BrokenPipeError:  # as head does once it has what it wants
-        let_go(sys.stdout)
-    except OSError as error:
-        wrong.append(f"cannot print the report: {error.strerror}")
-        complain(wrong[-1])
-        let_go(sys.stdout)
+    _print(summary)
     ctx.exit(output.Refused.exit_code if wrong else 0)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 
 from otel_embed import __version__
-from otel_embed.cli import wording
+from otel_embed.cli import troubles, wording
 from otel_embed.cli.chat_figures import chat_figures, judge_chat
 from otel_embed.cli.chat_rows import AnswerCacheTotals, ChatTotals, RunTotals, ranked
 from otel_embed.cli.document import Summary
@@ -43,7 +43,7 @@ def _header(summary: Summary, total: Figures) -> Html:
     started = min((process.started for process in summary.processes if process.started is not None), default=None)
     facts = [seconds(total.wall_seconds)]
     if summary.exit_code is not None:
-        facts.insert(0, f"exit {summary.exit_code}")
+        facts.insert(0, troubles.ended(summary.exit_code))
     if started is not None and 0 <= started < YEAR_9999:
         facts.append(datetime.fromtimestamp(started, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
     return el("header", el("h1", wording.title(summary)), el("p", " · ".join(facts)))
@@ -56,7 +56,7 @@ def _sections(summary: Summary, total: Figures) -> Iterator[Html]:
     if chat is not None:
         yield _tiles(wording.chat_tiles(chat))
     yield _targets(total, [*judge(total), *judge_chat(chat)])
-    yield _section("Chat models", "milliseconds", *_chats(summary))
+    yield _section("Chat models", wording.CHAT_TIMES, *_chats(summary))
     yield _section("Answers from a cache", "", *_answer_caches(summary))
     yield _section("Components", "slowest on their own first", *_components(summary))
     if summary.timed:
@@ -72,7 +72,7 @@ def _sections(summary: Summary, total: Figures) -> Iterator[Html]:
     yield _section("Errors and retries", "", *_troubles(summary))
     if dropped := wording.dropped(summary):
         yield el("p", dropped, class_="warning")
-    for why in (*wording.lost_spans(summary), *summary.switched_off):
+    for why in filter(None, (troubles.cut_short(summary.exit_code), *wording.lost_spans(summary), *summary.switched_off)):
         yield el("p", why, class_="warning")
 
 
@@ -196,6 +196,11 @@ def _troubles(summary: Summary) -> Iterator[Html]:
         said = [text for text in (wording.errors(row), wording.retries(row)) if text]
         if said:
             yield el("p", _name(row), el("span", f": {' · '.join(said)}"))
+    for chat in summary.chats:
+        if failed := wording.errors(chat):
+            yield el("p", _name(chat), el("span", f": {failed}"))
+    for cause, meaning in troubles.causes(summary):
+        yield el("p", f"{cause}: {meaning}", class_="dim")
 
 
 def _name(row: Timed | CacheTotals | ChatTotals | AnswerCacheTotals | RunTotals) -> Html:
@@ -212,6 +217,7 @@ def _meter(share: float) -> Html:
 
 
 def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Html:
-    head = el("tr", *(el("th", header) for header in headers))
-    body = [el("tr", *(el("td", cell) for cell in row)) for row in rows]
-    return el("div", el("table", head, *body), class_="scroll")
+    head = el("tr", *(el("th", header, scope="col") for header in headers))
+    body = [el("tr", el("th", name, scope="row"), *(el("td", cell) for cell in cells)) for name, *cells in rows]
+    table = el("table", el("thead", head), el("tbody", *body))
+    return el("div", table, class_="scroll", tabindex="0")  # which keys can scroll, too

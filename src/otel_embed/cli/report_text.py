@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from textwrap import wrap
 from typing import NamedTuple, TextIO
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from otel_embed.cli import wording
+from otel_embed.cli import troubles, wording
 from otel_embed.cli.chat_figures import chat_figures, judge_chat
 from otel_embed.cli.chat_rows import ranked
 from otel_embed.cli.document import SlowCall, Summary
@@ -24,11 +25,11 @@ from otel_embed.cli.text_layout import beside, fit, fit_parts, flow, name, table
 from otel_embed.cli.units import count, percent, seconds, whole_percent
 from otel_embed.cli.work_tables import work_tables
 
-WIDEST, NARROWEST = 100, 60
+WIDEST, NARROWEST = 100, 40
 SLOWEST = 5
 TILES = (11, 15, 18, 17, 17)
 PROVIDER_BARS, COMPONENT_BARS = 2, 1
-COMPONENTS, TARGETS_A_LINE, MONEY = 12, 4, 20
+COMPONENTS, TARGET, MONEY, NAME = 12, 19, 20, 30
 MARKS = {"good": ("✓", "green"), "fair": ("~", "yellow"), "bad": ("✗", "red"), "unjudged": ("·", "dim")}
 
 
@@ -55,11 +56,11 @@ def _sections(summary: Summary, paper: Paper) -> Iterator[Text]:
     yield from _heading(summary, total, paper)
     chat = chat_figures(summary)
     if summary.timed or chat is None:
-        yield from _tiles(wording.tiles(total))
+        yield from _tiles(wording.tiles(total), paper)
     if chat is not None:
-        yield from _tiles(wording.chat_tiles(chat))
+        yield from _tiles(wording.chat_tiles(chat), paper)
     yield from _targets(total, [*judge(total), *judge_chat(chat)], paper)
-    yield from _section("Chat models", "milliseconds", _chats(summary, paper), paper)
+    yield from _section("Chat models", wording.CHAT_TIMES, _chats(summary, paper), paper)
     yield from _section("Answers from a cache", "", _answer_caches(summary, paper), paper)
     yield from _section("Components", "slowest on their own first", _components(summary, paper), paper)
     yield from _section("Latency", "milliseconds", _latency(summary, paper), paper)
@@ -73,7 +74,7 @@ def _sections(summary: Summary, paper: Paper) -> Iterator[Text]:
     yield from _section("Errors and retries", "", _troubles(summary, paper), paper)
     if dropped := wording.dropped(summary):
         yield from (Text(), Text(fit(dropped, paper.width), style="yellow"))
-    for why in (*wording.lost_spans(summary), *summary.switched_off):
+    for why in filter(None, (troubles.cut_short(summary.exit_code), *wording.lost_spans(summary), *summary.switched_off)):
         yield Text()
         yield from (Text(line, style="yellow") for line in wrap(printable(why), paper.width))
 
@@ -89,28 +90,33 @@ def _section(title: str, note: str, content: Iterable[Text], paper: Paper) -> It
 def _heading(summary: Summary, total: Figures, paper: Paper) -> Iterator[Text]:
     right = seconds(total.wall_seconds)
     if summary.exit_code is not None:
-        right = f"exit {summary.exit_code} · {right}"
+        right = f"{troubles.ended(summary.exit_code)} · {right}"
     left = fit(wording.title(summary), paper.width - len(right) - 14)
     yield beside(Text.assemble(("otel-embed", "bold"), "  ", left), right, paper.width)
     yield Text("─" * paper.width, style="dim")
 
 
-def _tiles(said: Sequence[tuple[str, str, str]]) -> Iterator[Text]:
+def _tiles(said: Sequence[tuple[str, str, str]], paper: Paper) -> Iterator[Text]:
+    """As many beside each other as there is room for."""
     tiles = list(zip(TILES, said))
-    for row, style in enumerate(("bold cyan", "", "dim")):
-        yield Text("".join(fit(said[row], width - 1).ljust(width) for width, said in tiles), style=style)
+    while tiles:
+        fits = sum(end <= paper.width for end in accumulate(width for width, _ in tiles)) or 1
+        for row, style in enumerate(("bold cyan", "", "dim")):
+            yield Text("".join(fit(said[row], width - 1).ljust(width) for width, said in tiles[:fits]), style=style)
+        tiles = tiles[fits:]
 
 
 def _targets(total: Figures, targets: Sequence[Target], paper: Paper) -> Iterator[Text]:
-    for first in range(0, len(targets), TARGETS_A_LINE):
+    a_line = paper.width // TARGET
+    for first in range(0, len(targets), a_line):
         upper, lower = Text(), Text(style="dim")
-        for target in targets[first : first + TARGETS_A_LINE]:
+        for target in targets[first : first + a_line]:
             mark, style = MARKS[target.verdict]
-            upper.append(f"{mark} ", style=style).append(target.shown.ljust(17), style=f"bold {style}")
-            lower.append(f"  {target.wanted}".ljust(19))
+            upper.append(f"{mark} ", style=style).append(target.shown.ljust(TARGET - 2), style=f"bold {style}")
+            lower.append(f"  {target.wanted}".ljust(TARGET))
         yield from (Text(), upper, lower)
     if targets and (throughput := wording.throughput(total)):
-        yield from (Text(), Text(fit_parts(throughput, paper.width)))
+        yield from (Text(), *map(Text, wrap(" · ".join(throughput), paper.width)))
 
 
 def _chats(summary: Summary, paper: Paper) -> list[Text]:
@@ -181,7 +187,7 @@ def _cost(summary: Summary, total: Figures, paper: Paper) -> Iterator[Text]:
     if rows:
         yield from table(["texts", "tokens", "", "cost"], rows, paper.width)
     if unpriced := wording.unpriced(total):
-        yield Text(unpriced, style="yellow")
+        yield from (Text(line, style="yellow") for line in wrap(unpriced, paper.width))
 
 
 def _caches(summary: Summary, paper: Paper) -> list[Text]:
@@ -193,10 +199,17 @@ def _caches(summary: Summary, paper: Paper) -> list[Text]:
 
 
 def _troubles(summary: Summary, paper: Paper) -> Iterator[Text]:
-    for row in summary.providers:
-        said = [line for text in (wording.errors(row), wording.retries(row)) for line in wrap(text, paper.width - 32)]
+    told = [(row.name, [wording.errors(row), wording.retries(row)]) for row in summary.providers]
+    told += [(row.name, [wording.errors(row)]) for row in summary.chats]
+    left = NAME if paper.width >= 2 * NAME else 0
+    for who, texts in told:
+        said = [line for text in texts for line in wrap(text, paper.width - left - 2)]
+        if said and not left:
+            yield name(who, paper.width)
         for index, line in enumerate(said):
-            yield name("" if index else row.name, 30).append(f"  {line}")
+            yield name("" if index else who, left).append(f"  {line}")
+    for cause, meaning in troubles.causes(summary):
+        yield from (Text(line, style="dim") for line in wrap(f"{cause}: {meaning}", paper.width))
 
 
 def _printable(line: Text) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -17,7 +18,7 @@ import click
 from otel_embed.cli import child, output, unseen
 from otel_embed.cli.document import Summary, load, merge
 from otel_embed.cli.fields import DocumentError
-from otel_embed.cli.streams import complain, let_go
+from otel_embed.cli.streams import complain
 from otel_embed.environment_variables import OTEL_EMBED_THRESHOLDS
 
 NOT_FOUND = 127
@@ -57,7 +58,6 @@ def command(
         complain(said)
     if not no_report:
         _report(finished)
-    let_go(sys.stderr)
     ctx.exit(finished.summary.exit_code or 0)
 
 
@@ -92,14 +92,21 @@ def _exit_code(command: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         return child.run(command, environment)
     except OSError as error:
-        if shutil.which(command[0]) is None and not os.path.exists(command[0]):
-            complain(f"command not found: {command[0]}")
-            code = NOT_FOUND
-        else:
-            complain(f"cannot run {command[0]}: {error.strerror}")
-            code = NOT_EXECUTABLE
-        let_go(sys.stderr)
-        sys.exit(code)
+        complain(_refused(command, error))
+        sys.exit(NOT_EXECUTABLE if os.path.exists(command[0]) and os.path.dirname(command[0]) else NOT_FOUND)
+
+
+def _refused(command: Sequence[str], error: OSError) -> str:
+    """What a shell says of a command that cannot be run, and what may be meant."""
+    name = command[0]
+    if not os.path.dirname(name) and shutil.which(name) is None:
+        wrong = f"command not found: {name}"
+    elif isinstance(error, FileNotFoundError) and os.path.exists(name):
+        wrong = f"cannot run {name}: the interpreter that its first line names is not there"
+    else:
+        wrong = f"cannot run {name}: {error.strerror}"
+    is_python = name.endswith(".py") and os.path.isfile(name)
+    return f"{wrong}; try: otel-embed run -- python {shlex.join(command)}" if is_python else wrong
 
 
 def _collect(directory: Path) -> Summary:
@@ -132,7 +139,7 @@ def _report(finished: Finished) -> None:
 def _print(finished: Finished) -> None:
     if finished.summary.is_empty:
         click.echo(f"\notel-embed: {unseen.HEADLINE}", err=True)
-        for line in unseen.explain(finished.pythons, os.environ):
+        for line in unseen.explain(finished.pythons, os.environ, finished.summary.exit_code):
             click.echo(f"  {line}", err=True)
         return
     from otel_embed.cli.report_text import write

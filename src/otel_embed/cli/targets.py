@@ -66,7 +66,7 @@ def _throughput(total: Figures) -> Target | None:
     if total.texts_per_second is None or not total.texts:
         return None
     per_minute = total.texts_per_second * 60
-    shown = f"{short_count(per_minute) if per_minute >= 1e6 else rate(per_minute)} texts/min"
+    shown = f"{short_count(per_minute) if per_minute >= 1e5 else rate(per_minute)} texts/min"
     target = held("throughput", "throughput", per_minute, shown, lambda least: f"{least:,.6g}")
     if target is not None and target.verdict == "bad" and (total.concurrency or 0.0) < BUSY:
         return target._replace(verdict="unjudged", wanted="mostly idle")

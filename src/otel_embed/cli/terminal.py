@@ -9,7 +9,7 @@ import click
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-ASCII = str.maketrans("✓✗·–─━…→µ×", "+x----.>ux")
+ASCII = str.maketrans("✓✗·–−─━…→µ×", "+x-----.>ux")
 _ENDLESS = 10_000
 
 
@@ -21,10 +21,11 @@ def console(stream: TextIO) -> Console:
 def put(renderable: RenderableType, stream: TextIO, printer: Console | None = None) -> None:
     """Write to ``stream``; what its encoding lacks is replaced, and no line ends in blanks.
 
-    A table for no terminal is as wide as it is: who filters lines wants whole ones.
+    A table for no terminal is as wide as it is: who filters lines wants whole ones. A line that is longer than the
+    terminal is wide goes on below: nothing of it is cut off.
     """
     printer = printer or console(stream)
-    if isinstance(renderable, Table) and not printer.is_terminal:
+    if not (isinstance(renderable, Table) and printer.is_terminal):
         printer.width = _ENDLESS
     with printer.capture() as capture:
         printer.print(renderable, no_wrap=True)

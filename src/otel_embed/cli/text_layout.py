@@ -8,6 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 GAP = 2
+_SHORTEST_NAME = 12
 
 
 def fit(text: str, width: int) -> str:
@@ -49,15 +50,18 @@ def name(text: str, width: int) -> Text:
 
 
 def table(headers: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], width: int) -> list[Text]:
-    """A name and right-aligned cells a row; the names take what width the cells leave."""
+    """A name and right-aligned cells a row; the names take what width the cells leave, or a line of their own."""
     columns = [max(cell_len(cell) for cell in column) for column in zip(headers, *(cells for _, cells in rows))]
-    left = max(12, width - sum(columns) - GAP * len(columns))
+    left = width - sum(columns) - GAP * len(columns)
+    if left < _SHORTEST_NAME:
+        lines = [Text(_cells(headers, columns, 1), style="dim")]
+        return lines + [line for title, cells in rows for line in (name(title, width), Text(_cells(cells, columns, 1)))]
     head = Text(" " * left + _cells(headers, columns), style="dim")
     return [head, *(name(title, left).append(_cells(cells, columns)) for title, cells in rows)]
 
 
-def _cells(cells: Sequence[str], columns: Sequence[int]) -> str:
-    return "".join(" " * (GAP + width - cell_len(cell)) + cell for cell, width in zip(cells, columns))
+def _cells(cells: Sequence[str], columns: Sequence[int], gap: int = GAP) -> str:
+    return "".join(" " * (gap + width - cell_len(cell)) + cell for cell, width in zip(cells, columns))
 
 
 def flow(parts: Sequence[Text], width: int, gap: int = 3) -> list[Text]:

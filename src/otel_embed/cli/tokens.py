@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_embed.cli.output import Refused
+from otel_embed.cli.seconds import Seconds
 from otel_embed.cli.terminal import printable, put, say
 from otel_embed.config import Config
 from otel_embed.pricing.tokens import MODELS, locate, prefetch
@@ -41,7 +42,7 @@ def command(ctx: click.Context) -> None:
 @click.argument("encodings", nargs=-1, metavar="[ENCODING]...")
 @click.option("--cache-dir", type=click.Path(file_okay=False, path_type=Path), help="Default: tiktoken's own.")
 @click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), default=30.0, show_default=True, help="Seconds a file."
+    "--timeout", type=Seconds(), default=30.0, show_default=True, help="For each file."
 )
 @click.pass_context
 def fetch(ctx: click.Context, encodings: tuple[str, ...], cache_dir: Path | None, timeout: float) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from otel_embed.cli.troubles import cut_short
 from otel_embed.cli.units import plural
 
 HEADLINE = "No embedding calls were seen."
@@ -25,7 +26,7 @@ def pythons(directory: Path) -> list[Python]:
     return [Python(*note) for note in notes if len(note) == len(Python._fields)]
 
 
-def explain(seen: Sequence[Python], environment: Mapping[str, str]) -> list[str]:
+def explain(seen: Sequence[Python], environment: Mapping[str, str], exit_code: int | None) -> list[str]:
     """One reason a line."""
     reasons = list(_lacking(seen)) + list(_switched_off(environment))
     if not seen:
@@ -34,11 +35,12 @@ def explain(seen: Sequence[Python], environment: Mapping[str, str]) -> list[str]
             "python -I and python -E ignore PYTHONPATH; sudo, tox, docker and ssh do not pass it on.",
         ]
     elif not reasons:
+        reasons += filter(None, [cut_short(exit_code)])
         reasons += [
             f"Instrumentation was on in {plural(len(seen), 'Python process', 'Python processes')}.",
             "The program may not have come to the point where it embeds,",
             "or it embeds through a library or plain HTTP requests that otel-embed does not know,",
-            "or a process was killed before it could write what it saw.",
+            "or a process ended by os._exit() or by a signal before it could write what it saw.",
         ]
     return reasons
 

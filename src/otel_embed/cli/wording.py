@@ -32,6 +32,9 @@ def title(summary: Summary) -> str:
     return plural(len(summary.processes), "process", "processes")
 
 
+CHAT_TIMES = "times in ms; TTFT: to the first token"
+
+
 def tiles(total: Figures) -> list[tuple[str, str, str]]:
     """The headline: value, what it is, and a remark."""
     source = token_source(total.tokens)
@@ -92,10 +95,10 @@ def cost(usd: float | None, unpriced: int) -> str:
 
 
 def per_text(total: Figures) -> str:
-    """Mean dollars a text, cached ones included; where prices are missing, of how many calls."""
+    """Mean dollars for a million texts, cached ones included; where prices are missing, of how many calls."""
     if total.unpriced_calls:
         return f"{count(total.unpriced_calls)} unpriced"
-    return f"{dollars(total.cost_per_text, digits=2)}/text" if total.cost_per_text else ""
+    return f"{dollars(total.cost_per_text * 1e6)}/M texts" if total.cost_per_text else ""
 
 
 def row_cost(row: ProviderTotals) -> str:
@@ -139,7 +142,7 @@ def unpriced(total: Figures) -> str:
     if not total.unpriced_calls:
         return ""
     calls, tokens = plural(total.unpriced_calls, "call"), plural(total.unpriced_tokens, "token")
-    return f"+ {calls} with {tokens} whose price is unknown"
+    return f"+ {calls} with {tokens} whose price is unknown: add it to the file that OTEL_EMBED_PRICES names"
 
 
 def saved_cost(row: CacheTotals) -> str:
@@ -156,7 +159,7 @@ def counted(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{count(number)} {name}" for name, number in ordered if number)
 
 
-def errors(row: ProviderTotals) -> str:
+def errors(row: ProviderTotals | ChatTotals) -> str:
     number = sum(row.errors.values())
     return f"{count(number)} of {count(row.calls)} failed: {counted(row.errors)}" if number else ""
 

@@ -149,8 +149,10 @@ class Checks:
             if many:
                 found.add(problem, many)
                 part = length / looked.of_all if looked.of_all else 0.0
-                found.wasted_tokens[problem] = round(part * usage.tokens) if usage is not None else 0
-                found.wasted_picodollars[problem] = round(part * record.cost.usd * PICODOLLARS) if record.cost else 0
+                if usage is not None:
+                    found.wasted_tokens[problem] = round(part * usage.tokens)
+                if record.cost is not None:
+                    found.wasted_picodollars[problem] = round(part * record.cost.usd * PICODOLLARS)
         if record.retries and usage is not None:
             found.wasted_tokens["failed_attempt"] = usage.tokens * len(record.retries)
 
@@ -173,7 +175,7 @@ def _look_at_failure(call: OpenCall, found: _Found) -> None:
     """What failed attempts cost of a rate limit, and whether the length of a text is the reason."""
     attempts = sum(isinstance(lane, OpenExchange) for lane in call.lanes)
     looked = inputs.look(call.request.content, None, None, _MOST_INPUTS, _LEAST_CHARACTERS)
-    if attempts:
+    if attempts and looked.characters:
         found.wasted_tokens["failed_attempt"] = attempts * ceil(looked.characters / _CHARACTERS_A_TOKEN)
     if call.failure is not None and call.failure.cause == "invalid_input":
         found.add("empty_input", looked.empty)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -18,6 +19,7 @@ _OTHER_PORTS = {
     9411: "Zipkin's protocol",
     9090: "Prometheus's web page",
 }
+_GRPC_FORMS = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "vsock:", "xds:")
 _LONG_TIMEOUT = 600.0
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _LIKE_THIS = "Write it like http://localhost:4317, or http://[::1]:4317 for an IPv6 address."
@@ -33,10 +35,12 @@ def check(exports: Sequence[Export], environ: Mapping[str, str]) -> list[Finding
 
 
 def _of_export(export: Export) -> Iterator[Finding]:
-    shown = secrets.url(export.endpoint)
     name = export.variable or _ENDPOINT
+    shown = secrets.url(export.endpoint)
+    if name == _ENDPOINT:
+        shown = shown.removesuffix(f"/v1/{export.signal}")  # as it is written there
     if wrong := _broken(export.endpoint):
-        yield Finding("problem", f"{name}: {wrong}: {shown.removesuffix(f'/v1/{export.signal}')}", _LIKE_THIS)
+        yield Finding("problem", f"{name}: {wrong}: {shown}", _LIKE_THIS)
         return
     scheme, host, port, path = _parts(export.endpoint)
     if not host:
@@ -58,9 +62,11 @@ def _of_export(export: Export) -> Iterator[Finding]:
 
 
 def _broken(endpoint: str) -> str | None:
-    """What no URL may have; gRPC's own forms of an address are none."""
+    """What no address may have; gRPC's own forms of one are not looked at."""
+    if endpoint.startswith(_GRPC_FORMS):
+        return None
     try:
-        parts = urlsplit(endpoint)
+        parts = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
     except ValueError:
         return "its brackets hold no IPv6 address, or only one of them is there"
     try:
@@ -129,6 +135,8 @@ def _timeouts(environ: Mapping[str, str], stops: bool) -> Iterator[Finding]:
         except ValueError:
             yield Finding("problem" if stops else "warning", f"{name}={value} is not a number", "Set seconds: 10.")
             continue
-        if seconds > _LONG_TIMEOUT:
+        if not 0 <= seconds < inf:
+            yield Finding("warning", f"{name}={value} is no time to wait", "Set seconds: 10.")
+        elif seconds > _LONG_TIMEOUT:
             said = f"{name}={value}: Python reads it as seconds, so a program may wait that long for a collector at its end"
             yield Finding("warning", said, f"If milliseconds are meant, set {seconds / 1000:g}.")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 from otel_embed import environment_variables
+from otel_embed.cli.checks import secrets
 from otel_embed.cli.checks.findings import Finding
+from otel_embed.cli.checks.reach import TIMEOUT
 from otel_embed.cli.known_prices import KnownPrices
 from otel_embed.cli.units import plural
 from otel_embed.config import CAPTURE_CONTENT, Config
@@ -28,14 +32,14 @@ _PREFIX = "OTEL_EMBED_"
 _KNOWN = sorted(name for name in vars(environment_variables) if name.startswith(_PREFIX))
 
 
-def check(config: Config, warnings: list[str], environ: Mapping[str, str]) -> list[Finding]:
-    """``warnings`` are those of ``Config.from_environment``."""
+def check(config: Config, warnings: list[str], environ: Mapping[str, str], *, connect: bool) -> list[Finding]:
+    """``warnings`` are those of ``Config.from_environment``; ``connect``: ask the Redis of the budgets for an answer."""
     found = [Finding("warning", warning) for warning in warnings]
     found += _unknown_variables(environ)
     found += _unknown_providers(config.disabled_providers)
     found += _prices(config.prices)
     found += _thresholds(config.thresholds)
-    found += _budgets(config)
+    found += _budgets(config, connect)
     found += _tokens(config)
     if config.capture_content:
         found.append(Finding("note", f"{CAPTURE_CONTENT} is on: spans hold the texts that are embedded"))
@@ -87,18 +91,41 @@ def _thresholds(path: str | None) -> Iterator[Finding]:
         yield Finding("ok", said, facts={"thresholds": changed})
 
 
-def _budgets(config: Config) -> Iterator[Finding]:
+def _budgets(config: Config, connect: bool) -> Iterator[Finding]:
     warnings: list[str] = []
     found = rules(config, warnings.append)
     Calendar.named(config.budget_timezone, warnings.append)
     yield from (Finding("warning", warning) for warning in warnings)
-    if found:
-        names = [rule.name for rule in found]
-        scope = "each process counts its own" if config.budget_redis_url is None else "shared through Redis"
-        yield Finding("ok", f"{plural(len(found), 'budget')} in force, {scope}: {', '.join(names)}", facts={"budgets": names})
-    if found and config.budget_redis_url is not None and find_spec("redis") is None:
-        said = f"{OTEL_EMBED_BUDGET_REDIS_URL} is set, and the package redis is missing: each process counts its own"
-        yield Finding("warning", said, "pip install 'otel-embed[redis]'")
+    if not found:
+        return
+    alone = None if config.budget_redis_url is None else _not_shared(config.budget_redis_url, connect)
+    if alone is not None:
+        yield alone
+    names = [rule.name for rule in found]
+    shared = config.budget_redis_url is not None and alone is None
+    scope = "shared through Redis" if shared else "each process counts its own"
+    yield Finding("ok", f"{plural(len(found), 'budget')} in force, {scope}: {', '.join(names)}", facts={"budgets": names})
+
+
+def _not_shared(url: str, connect: bool) -> Finding | None:
+    """Why processes do not count together in the Redis of this address; None where nothing is known to be wrong."""
+    if find_spec("redis") is None:
+        said = f"{OTEL_EMBED_BUDGET_REDIS_URL} is set, and the package redis is missing"
+        return Finding("warning", said, "pip install 'otel-embed[redis]'")
+    redis: Any = import_module("redis")
+    retry = import_module("redis.retry").Retry(import_module("redis.backoff").NoBackoff(), 0)
+    try:
+        client = redis.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=retry)
+    except ValueError:
+        said = f"{OTEL_EMBED_BUDGET_REDIS_URL} is no address such as redis://host:6379/0"
+        return Finding("warning", said, "Write it like redis://:password@host:6379/0, or rediss:// for TLS.")
+    try:
+        if connect:
+            client.ping()
+    except (redis.RedisError, OSError) as error:
+        said = f"{OTEL_EMBED_BUDGET_REDIS_URL}: {secrets.url(url)} does not answer ({type(error).__name__})"
+        return Finding("warning", said, "Start a Redis there, or see that its password and its port are right.")
+    return None
 
 
 def _tokens(config: Config) -> Iterator[Finding]:

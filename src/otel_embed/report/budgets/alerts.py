@@ -27,7 +27,9 @@ def sentence(standing: Standing) -> str:
 
 def _usd(picodollars: int) -> str:
     value = picodollars / PICODOLLARS
-    return f"${value:,.2f}" if value >= 1 else f"${value:.6f}"
+    if value >= 1:
+        return f"${value:,.2f}"
+    return f"${value:.6f}" if value >= 0.000_001 else f"${value:.12f}".rstrip("0").rstrip(".")
 
 
 def payload(standing: Standing) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from otel_embed.config import Config
 from otel_embed.environment_variables import OTEL_EMBED_BUDGETS
+from otel_embed.options import DOLLARS
 from otel_embed.pricing.documents import Refused, named, quoted, read_document
 from otel_embed.pricing.spellings import spelled
 from otel_embed.record import Attribution
@@ -22,8 +23,6 @@ _FORM = (
     'A row is a [[budget]] with period ("day" or "month") and usd; it may have name, provider, model,'
     ' attributes = { tenant = "acme" }, each = "tenant" and action ("warn" or "block").'
 )
-_MOST_USD = 1_000_000
-"""In picodollars, a few times this is what a 64-bit integer of Redis holds."""
 
 
 class Rule(NamedTuple):
@@ -136,6 +135,6 @@ def _picodollars(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         raise Refused("usd is missing" if value is None else f"usd is {quoted(value)}, not a number")
     amount = Decimal(value)
-    if not amount.is_finite() or not 0 <= amount <= _MOST_USD:
-        raise Refused(f"usd is {quoted(value)}, not from 0 to {_MOST_USD:,}")
+    if not amount.is_finite() or not DOLLARS.has(float(amount)):
+        raise Refused(f"usd is {quoted(value)}, not {DOLLARS.allowed}")
     return int(amount * PICODOLLARS)
