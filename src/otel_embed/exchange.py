@@ -135,9 +135,10 @@ def forget_open() -> None:
 
 def retries(exchanges: Sequence[OpenExchange]) -> tuple[str, ...]:
     """What each retry answered to: an exchange is one where one before it failed at the same URL."""
-    last: dict[object, int] = {}
-    for exchange in reversed(exchanges):
+    *others, latest = exchanges
+    last: dict[object, int] = {latest.url: latest.start}
+    for exchange in reversed(others):
         # What is not sent there again was given up, and no backoff follows it.
         exchange.failed = exchange.failed and last.get(exchange.url, -1) >= (exchange.end or 0)
         last.setdefault(exchange.url, exchange.start)
-    return tuple([exchange.error or str(exchange.status) for exchange in exchanges if exchange.failed])
+    return tuple([exchange.error or str(exchange.status) for exchange in others if exchange.failed])
