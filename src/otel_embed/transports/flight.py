@@ -70,7 +70,8 @@ class Flight:
     def land(self) -> OpenExchange:
         """Nothing marks the exchange any more; its body may still be to come."""
         # Not ``reset``, which raises where a coroutine is closed in another context than it was begun in.
-        IN_FLIGHT.set(self._before)
+        if IN_FLIGHT.get() is self:
+            IN_FLIGHT.set(self._before)
         self.landed = True
         return self.exchange
 

@@ -86,7 +86,8 @@ class _Exchange(OpenExchange):
         raise NotImplementedError
 
     def close(self, response: Any, error: BaseException | None) -> None:
-        IN_FLIGHT.set(self.before)
+        if IN_FLIGHT.get() is self:
+            IN_FLIGHT.set(self.before)
         self.before = None
         request, self._request = self._request, None
         if self._before is None:
