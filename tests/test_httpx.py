@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from importlib import import_module
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import openai
@@ -120,6 +120,21 @@ def test_a_streamed_answer_says_what_it_cost_or_that_this_is_an_estimate(
     assert (span.attributes["gen_ai.usage.input_tokens"], span.attributes["otel_embed.usage.source"]) == (2, source)
     assert ("http.response.body.size" in span.attributes) != fault.chunked
     assert "receive" in stages(span)
+
+
+def test_a_connection_that_a_transport_tries_again_waits_in_backoff(
+    telemetry: Telemetry, library: ModuleType, asynchronous: bool
+) -> None:
+    if library.__version__.startswith("0.23"):
+        pytest.skip("its httpcore does not tell")
+    kind = library.AsyncHTTPTransport if asynchronous else library.HTTPTransport
+    http = (library.AsyncClient if asynchronous else library.Client)(transport=kind(retries=2))
+    nobody: Any = SimpleNamespace(url="http://127.0.0.1:9/v1")  # who tries again waits not at all, then half a second
+    with pytest.raises(openai.APIConnectionError), Client(nobody, http, asynchronous) as client:
+        client.embed()
+    (span,) = calls(telemetry)
+    assert stages(span)["backoff"] > 0.4
+    assert span.attributes["otel_embed.error.cause"] == "network"
 
 
 def by_way_of(server: OpenAIServer, library: ModuleType, fetch: str) -> Any:

@@ -22,6 +22,8 @@ _BEGINS: dict[str, Stage] = {
     "connection.connect_tcp.complete": "acquire",
     "connection.connect_unix_socket.started": "connect",
     "connection.connect_unix_socket.complete": "acquire",
+    "connection.retry.started": "backoff",
+    "connection.retry.complete": "acquire",
     "connection.start_tls.started": "tls",
     "connection.start_tls.complete": "acquire",
     "http11.send_request_headers.started": "send",
