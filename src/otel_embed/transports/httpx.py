@@ -52,7 +52,8 @@ class _Send:
         if before is not None and is_part(call):
             return None
         exchange = self._exchange(call, args[0] if args else kwargs["request"])
-        exchange.before = before
+        if before is not None:
+            exchange.before = before
         IN_FLIGHT.set(exchange)
         return exchange
 
@@ -90,7 +91,6 @@ class _Exchange(OpenExchange):
     def close(self, response: Any, error: BaseException | None) -> None:
         if IN_FLIGHT.get() is self:
             IN_FLIGHT.set(self.before)
-        self.before = None
         request, self._request = self._request, None
         if self._before is None:
             request.extensions.pop("trace", None)
