@@ -84,19 +84,24 @@ output = 15
 """
 
 
+IN_PART_FOR_AN_HOUR = [{"ttl": "5m", "inputTokens": 400}, {"ttl": "1h", "inputTokens": 600}]
+
+
 @pytest.mark.parametrize(
-    ("details", "cost"),
+    ("details", "hour", "cost"),
     [
-        (None, (10 * 3 + 1000 * 3.75 + 5 * 15) / 1e6),
-        ([{"ttl": "5m", "inputTokens": 1000}], (10 * 3 + 1000 * 3.75 + 5 * 15) / 1e6),
-        ([{"ttl": "5m", "inputTokens": 400}, {"ttl": "1h", "inputTokens": 600}], None),
+        (None, "", (10 * 3 + 1000 * 3.75 + 5 * 15) / 1e6),
+        ([{"ttl": "5m", "inputTokens": 1000}], "", (10 * 3 + 1000 * 3.75 + 5 * 15) / 1e6),
+        (IN_PART_FOR_AN_HOUR, "", None),
+        (IN_PART_FOR_AN_HOUR, "cache_write_1h = 6", (10 * 3 + 400 * 3.75 + 600 * 6 + 5 * 15) / 1e6),
+        ([{"ttl": "1h", "inputTokens": 1000}], "cache_write_1h = 6", (10 * 3 + 1000 * 6 + 5 * 15) / 1e6),
     ],
 )
 def test_what_a_chat_model_puts_into_its_own_cache_has_that_price(
-    telemetry: Telemetry, tmp_path: Path, details: Any, cost: float | None
+    telemetry: Telemetry, tmp_path: Path, details: Any, hour: str, cost: float | None
 ) -> None:
     prices = tmp_path / "prices.toml"
-    prices.write_text(CLAUDES_PRICE)
+    prices.write_text(CLAUDES_PRICE + hour)
     telemetry.instrument(prices=str(prices))
     with Conversation() as server:
         server.details = details

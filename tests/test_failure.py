@@ -16,6 +16,7 @@ from conftest import Telemetry, run
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 from otel_embed.failure import failure
+from spans import calls, stages
 
 
 @pytest.fixture
@@ -141,6 +142,27 @@ def test_a_cancelled_task_ends_as_without_us(
 
     run(cancelled())
     assert failed(telemetry) == ("asyncio.exceptions.CancelledError", "cancelled")
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_a_call_that_is_cancelled_between_two_attempts_was_waiting_for_the_next(
+    telemetry: Telemetry, server: OpenAIServer, attempts: int
+) -> None:
+    server.script([*[Fault(status=503, retry_after=0.01)] * (attempts - 1), Fault(status=429, retry_after=5.0)])
+
+    async def cancelled() -> None:
+        async with openai.AsyncOpenAI(base_url=server.url, api_key="x", max_retries=3) as it:
+            task = asyncio.ensure_future(create(it))
+            await until(lambda: [request.status for request in server.requests] == [503, 429][-attempts:])
+            await asyncio.sleep(0.4)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    run(cancelled())
+    (span,) = calls(telemetry)
+    assert span.attributes.get("otel_embed.retry.count", 0) == attempts - 1
+    assert stages(span)["backoff"] > 0.2 and "deserialize" not in stages(span)
 
 
 def test_a_time_limit_around_a_call_cancels_it(telemetry: Telemetry, server: OpenAIServer) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -172,6 +172,17 @@ def test_contents_are_counted_however_they_are_written(
     (span,) = calls(telemetry)
     assert (span.attributes["otel_embed.input.count"], span.attributes["otel_embed.input.kind"]) == (inputs, "text")
     assert usage(span)[0] > 0
+
+
+@pytest.mark.parametrize("kind", [iter, dict.fromkeys])
+def test_what_can_be_walked_only_once_is_left_to_the_client(
+    telemetry: Telemetry, server: GoogleServer, kind: Callable[[list[str]], Any]
+) -> None:
+    contents = kind(["one two", "three"])
+    embed(client(server.origin), contents.keys() if isinstance(contents, dict) else contents)
+    (span,) = calls(telemetry)
+    assert [each["content"]["parts"][0]["text"] for each in server.requests[0].body["requests"]] == ["one two", "three"]
+    assert span.attributes["otel_embed.input.count"] == 2 and "otel_embed.input.kind" not in span.attributes
 
 
 def test_a_key_that_is_not_valid_is_told_from_invalid_input(telemetry: Telemetry, server: GoogleServer) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from importlib import import_module
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
+import openai
 import pytest
 
-from clients import LIBRARIES, Client, http_client, stages, streams
+from clients import LIBRARIES, SMALL, Client, http_client, stages, streams
 from conftest import Telemetry
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
@@ -117,3 +120,90 @@ def test_a_streamed_answer_says_what_it_cost_or_that_this_is_an_estimate(
     assert (span.attributes["gen_ai.usage.input_tokens"], span.attributes["otel_embed.usage.source"]) == (2, source)
     assert ("http.response.body.size" in span.attributes) != fault.chunked
     assert "receive" in stages(span)
+
+
+def test_a_connection_that_a_transport_tries_again_waits_in_backoff(
+    telemetry: Telemetry, library: ModuleType, asynchronous: bool
+) -> None:
+    if library.__version__.startswith("0.23"):
+        pytest.skip("its httpcore does not tell")
+    kind = library.AsyncHTTPTransport if asynchronous else library.HTTPTransport
+    http = (library.AsyncClient if asynchronous else library.Client)(transport=kind(retries=2))
+    nobody: Any = SimpleNamespace(url="http://127.0.0.1:9/v1")  # who tries again waits not at all, then half a second
+    with pytest.raises(openai.APIConnectionError), Client(nobody, http, asynchronous) as client:
+        client.embed()
+    (span,) = calls(telemetry)
+    assert stages(span)["backoff"] > 0.4
+    assert span.attributes["otel_embed.error.cause"] == "network"
+
+
+def by_way_of(server: OpenAIServer, library: ModuleType, fetch: str) -> Any:
+    """A client that asks for a token before each request, with another client."""
+
+    other: Any = pytest.importorskip("requests") if fetch == "requests" else library
+
+    def token() -> None:
+        assert other.post(f"{server.url}/chat/completions", json={}).status_code == 404
+
+    class Transport(library.HTTPTransport):  # type: ignore[misc, name-defined]
+        def handle_request(self, request: Any) -> Any:
+            token()
+            return super().handle_request(request)
+
+    if fetch == "transport":
+        return library.Client(transport=Transport())
+    return library.Client(event_hooks={"request": [lambda _: token()]})
+
+
+@pytest.mark.parametrize("fetch", ["hook", "transport", "requests"])
+def test_a_token_fetched_on_a_requests_way_is_a_part_of_that_request(
+    telemetry: Telemetry, server: OpenAIServer, library: ModuleType, fetch: str
+) -> None:
+    server.by_model = {"": Fault(status=404)}  # what asks for a token names no model
+    server.script([Fault(status=503, retry_after=0.05)])
+    client = openai.OpenAI(
+        base_url=server.url, api_key="x", max_retries=1, http_client=by_way_of(server, library, fetch)
+    )
+    client.embeddings.create(model=SMALL, input="one two")
+    (span,) = calls(telemetry)
+    size = int(server.requests[-1].headers["content-length"])
+    assert [received.status for received in server.requests] == [404, 503, 404, 200]
+    assert (span.attributes["otel_embed.retry.count"], span.attributes["http.request.body.size"]) == (1, size)
+    assert stages(span)["backoff"] > 0.04
+    assert telemetry.total("otel_embed.retries", otel_embed__retry__status="503") == 1
+
+
+def test_a_key_fetched_between_two_attempts_leaves_the_second_a_retry(
+    telemetry: Telemetry, server: OpenAIServer, library: ModuleType, secure: OpenAIServer
+) -> None:
+    server.script([Fault(status=503, retry_after=0.05)])
+    tokens = library.Client(verify=ssl.create_default_context(cafile=secure.ca_file))
+
+    class Client(openai.OpenAI):
+        def _prepare_options(self, options: Any) -> Any:  # as clients for clouds do
+            tokens.post(f"{secure.url}/embeddings", json={"model": SMALL, "input": "token"})
+            return super()._prepare_options(options)
+
+    Client(base_url=server.url, api_key="x", max_retries=1).embeddings.create(model=SMALL, input="one two")
+    (span,) = calls(telemetry)
+    assert len(secure.requests) == len(server.requests) == 2
+    assert span.attributes["otel_embed.retry.count"] == 1 and stages(span)["backoff"] > 0.04
+
+
+def test_a_call_made_in_the_transport_of_another_has_its_own_requests(
+    telemetry: Telemetry, server: OpenAIServer, library: ModuleType
+) -> None:
+    inner = openai.OpenAI(base_url=server.url, api_key="x", max_retries=1, http_client=library.Client())
+
+    def answer(request: Any) -> Any:
+        return library.Response(200, json=inner.embeddings.create(model=SMALL, input="one two").model_dump())
+
+    server.script([Fault(status=503, retry_after=0.05)])
+    outer = openai.OpenAI(
+        base_url=server.url, api_key="x", http_client=library.Client(transport=library.MockTransport(answer))
+    )
+    outer.embeddings.create(model=SMALL, input="one two")
+    below, above = calls(telemetry)
+    assert below.attributes["otel_embed.retry.count"] == 1 and "wait" in stages(below)
+    assert "otel_embed.retry.count" not in above.attributes
+    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from otel_embed.pricing import prices as module
 from otel_embed.pricing.chat import ChatPrices
 from otel_embed.pricing.prices import Price, Prices
+from otel_embed.run_record import ChatUsage
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -587,3 +588,13 @@ def test_a_forked_child_asks_again(library: None, tmp_path: Path) -> None:
         child and os.waitpid(child, 0)
     """
     assert run(script) == "0.03; 0.03; "
+
+
+def test_what_anthropic_keeps_for_an_hour_costs_twice_its_input() -> None:
+    chat = ChatPrices.load(None, no_warning, Prices.load(None, no_warning))
+    rows = chat.rows("anthropic")
+    assert [row.price.cache_write_1h for row in rows] == [2 * row.price.input for row in rows]
+    price = chat.find("anthropic", "claude-sonnet-5", None)
+    assert price is not None
+    cost = price.cost(ChatUsage(1010, 5, 0, 1000, kept_for_an_hour_tokens=600))
+    assert cost is not None and cost.usd == pytest.approx((10 * 2 + 400 * 2.5 + 600 * 4 + 5 * 10) / 1e6)

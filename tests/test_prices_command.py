@@ -154,7 +154,8 @@ def test_a_chat_model_is_explained_by_any_of_its_names() -> None:
 def test_a_chat_row_of_ones_own_holds_under_the_models_other_names(own: Callable[[str], Path]) -> None:
     row = '[[chat]]\nprovider = "anthropic"\nmodel = "Claude-3-5-Haiku-latest"\ninput = 0.1\noutput = 0.2\n'
     path, ours = own(row), f"otel-embed {__version__}"
-    listed = "$0.8 (input tokens), $0.08 (cached input tokens), $1 (cache write tokens), $4 (output tokens)"
+    kept = "$1 (cache write tokens), $1.6 (cache write 1h tokens)"
+    listed = f"$0.8 (input tokens), $0.08 (cached input tokens), {kept}, $4 (output tokens)"
     assert prices("explain", "anthropic", "claude-3-5-haiku-20241022").stdout.splitlines() == [
         "anthropic Claude-3-5-Haiku-latest, a chat model",
         "  also claude-3-5-haiku",
@@ -421,7 +422,7 @@ _VALUES = st.recursive(
 _KEYS = st.sampled_from([*sorted(chat._FIELDS), "other"])
 _NEARLY = st.fixed_dictionaries(
     {"provider": st.just("x"), "model": st.just("y"), "input": st.integers(0, 9), "output": st.integers(0, 9)},
-    optional=dict.fromkeys(("cached_input", "cache_write", "up_to_input_tokens", "source", "checked", "aliases"), _VALUES),
+    optional=dict.fromkeys(chat._FIELDS - {"provider", "model", "input", "output"}, _VALUES),
 )
 
 
@@ -432,5 +433,5 @@ def test_whatever_stands_under_chat_is_a_row_or_refused(entry: Any) -> None:
     except Refused as refused:
         assert str(refused)
         return
-    cost = row.price.cost(ChatUsage(10, 10, 5, 5))
+    cost = row.price.cost(ChatUsage(10, 10, 5, 5, kept_for_an_hour_tokens=2))
     assert cost is None or 0 <= cost.usd <= 1

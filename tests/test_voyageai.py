@@ -163,3 +163,12 @@ def test_a_session_of_the_applications_own_keeps_its_connection(telemetry: Telem
 
     run(work())
     assert ["connect" in stages(span) for span in telemetry.spans()] == [True, False]
+
+
+@pytest.mark.skipif(not hasattr(voyageai.Client, "_require_api_key"), reason="older clients are not made without a key")
+def test_without_a_key_it_is_authentication(telemetry: Telemetry, server: VoyageServer, monkeypatch: Any) -> None:
+    monkeypatch.delenv("VOYAGE_API_KEY", raising=False)
+    with pytest.raises(voyageai.error.AuthenticationError):
+        voyageai.Client(base_url=server.origin).embed(TEXTS, MODEL)
+    (span,) = telemetry.spans(f"embeddings {MODEL}")
+    assert span.attributes["otel_embed.error.cause"] == "authentication" and not server.requests

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import itertools
 import sys
 import time
 import weakref
@@ -135,8 +134,11 @@ def forget_open() -> None:
 
 
 def retries(exchanges: Sequence[OpenExchange]) -> tuple[str, ...]:
-    """What each retry answered to: an exchange is one where the exchange before it failed at the same URL."""
-    for before, after in itertools.pairwise(exchanges):
-        # What is followed by a request to somewhere else was given up, and no backoff lies between the two.
-        before.failed = before.failed and before.url == after.url
-    return tuple([before.error or str(before.status) for before in exchanges[:-1] if before.failed])
+    """What each retry answered to: an exchange is one where one before it failed at the same URL."""
+    *others, latest = exchanges
+    last: dict[object, int] = {latest.url: latest.start}
+    for exchange in reversed(others):
+        # What is not sent there again was given up, and no backoff follows it.
+        exchange.failed = exchange.failed and last.get(exchange.url, -1) >= (exchange.end or 0)
+        last.setdefault(exchange.url, exchange.start)
+    return tuple([exchange.error or str(exchange.status) for exchange in others if exchange.failed])

@@ -56,6 +56,7 @@ _BY_NAME: tuple[tuple[str, Cause], ...] = (
     ("GeneratorExit", "cancelled"),
     ("Timeout", "timeout"),
     ("Credential", "authentication"),  # none, or none to be had: nothing was sent
+    ("Authentication", "authentication"),
     ("Unauthorized", "authentication"),
     ("JSONDecodeError", "server_error"),  # of an answer; the others of its family are the caller's
     ("ResponseValidation", "server_error"),

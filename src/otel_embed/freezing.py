@@ -32,6 +32,9 @@ def freeze(call: OpenCall) -> EmbeddingCall:
         again = retries(all_of_them)
     else:
         exchanges = 0
+    why = call.failure
+    if why is not None and why.cause == "cancelled" and last is not None and last.failed and last.error != why.type:
+        exchanges += 1  # the one that the call was waiting to make
     request, reply, usage, lookup = call.request, call.reply, call.usage, call.lookup
     start, end = call.start, call.end
     fields = (
@@ -56,7 +59,7 @@ def freeze(call: OpenCall) -> EmbeddingCall:
         partition(start, end, lanes, exchanges),
         again,
         None if lookup is None else _saved(call, lookup),
-        call.failure,
+        why,
         None if last is None else last.request_bytes,
         read(call.headers, reply.server_seconds),
         call.work,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal, NamedTuple, get_args
 
-from otel_embed.pricing.chat import ChatPrice, ChatRow, load, undated
+from otel_embed.pricing.chat import AMOUNTS, ChatPrice, ChatRow, load, undated
 from otel_embed.pricing.prices import Price, Row
 from otel_embed.record import Unit
 
@@ -18,7 +18,8 @@ _ANSWER_SECONDS = 30.0
 class Amount(NamedTuple):
     usd_per_million: float
     unit: str
-    """``tokens``, ``images``; of a chat model ``input``, ``cached input``, ``cache write`` and ``output`` tokens."""
+    """``tokens``, ``images``; of a chat model ``input``, ``cached input``, ``cache write``, ``cache write 1h`` and ``output``
+    tokens."""
     source: str
     """``table`` or ``user``."""
     url: str
@@ -122,7 +123,7 @@ def _chat(row: ChatRow) -> Known:
 
 
 def _chat_amounts(price: ChatPrice) -> Iterator[Amount]:
-    for unit in ("input", "cached_input", "cache_write", "output"):
+    for unit in AMOUNTS:
         usd = getattr(price, unit)
         if usd is not None:
             yield Amount(usd, f"{unit.replace('_', ' ')} tokens", price.source, price.url, price.checked)

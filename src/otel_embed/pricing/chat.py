@@ -16,14 +16,15 @@ from otel_embed.pricing.prices import Elsewhere, Prices, genai_name, inspect, wa
 from otel_embed.record import Cost, CostSource
 from otel_embed.run_record import ChatUsage
 
-_AMOUNTS = ("input", "cached_input", "cache_write", "output")
+AMOUNTS = ("input", "cached_input", "cache_write", "cache_write_1h", "output")
+_GENAI_AMOUNTS = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok", "output_mtok")
 _LIMIT = "up_to_input_tokens"
-_FIELDS = {"provider", "model", "aliases", *_AMOUNTS, _LIMIT, "source", "checked"}
+_FIELDS = {"provider", "model", "aliases", *AMOUNTS, _LIMIT, "source", "checked"}
 _HIGHEST = Decimal(1000)
 """Dollars for a million tokens. No price is higher: a misplaced decimal point is the likely mistake."""
 FORM = (
     "A row is a [[chat]] with provider, model, input and output; "
-    f"it may have cached_input, cache_write, aliases, {_LIMIT}, source and checked."
+    f"it may have cached_input, cache_write, cache_write_1h, aliases, {_LIMIT}, source and checked."
 )
 _DATED = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2})$")
 _REMEMBERED = 4096
@@ -36,6 +37,9 @@ class ChatPrice(NamedTuple):
     output: float
     cached_input: float | None
     cache_write: float | None
+    """What is put into the provider's cache, for five minutes where it says how long."""
+    cache_write_1h: float | None
+    """The same for an hour."""
     up_to_input_tokens: int | None
     """With more input than this, the price is another one and not known."""
     source: CostSource
@@ -47,13 +51,17 @@ class ChatPrice(NamedTuple):
         read, written = usage.input_tokens, usage.output_tokens
         if read is None or written is None or (self.up_to_input_tokens is not None and read > self.up_to_input_tokens):
             return None
-        if usage.kept_for_an_hour_tokens:
-            return None  # ``cache_write`` is for five minutes
         cached, kept = usage.cached_tokens or 0, usage.cache_written_tokens or 0
-        if (cached and self.cached_input is None) or (kept and self.cache_write is None):
+        hour = min(usage.kept_for_an_hour_tokens or 0, kept)
+        parts = (
+            (max(0, read - cached - kept), self.input),
+            (cached, self.cached_input),
+            (kept - hour, self.cache_write),
+            (hour, self.cache_write_1h),
+            (written, self.output),
+        )
+        if any(tokens and price is None for tokens, price in parts):
             return None
-        fresh = max(0, read - cached - kept)
-        parts = ((fresh, self.input), (cached, self.cached_input), (kept, self.cache_write), (written, self.output))
         return Cost(sum(round(tokens * (price or 0.0) * 1e6) for tokens, price in parts) / 1e12, self.source)
 
 
@@ -168,15 +176,15 @@ def _row(entry: Any, source: CostSource) -> ChatRow:
     if unknown := sorted(set(entry) - _FIELDS):
         raise Refused(f"unknown key {quoted(unknown[0])}")
     provider, model, others = named(entry, "provider"), named(entry, "model"), aliases(entry)
-    amounts = {field: _amount(field, entry[field]) for field in _AMOUNTS if field in entry}
+    amounts = {field: _amount(field, entry[field]) for field in AMOUNTS if field in entry}
     if missing := {"input", "output"} - set(amounts):
         raise Refused(f"{quoted(model)} has no price for {sorted(missing)[0]}")
     limit = entry.get(_LIMIT)
     if limit is not None and (type(limit) is not int or limit <= 0):
         raise Refused(f"{_LIMIT} is {quoted(limit)}, not a count")
     price = ChatPrice(
-        amounts["input"], amounts["output"], amounts.get("cached_input"), amounts.get("cache_write"), limit,
-        source, named(entry, "source", ""), day(entry.get("checked")),
+        amounts["input"], amounts["output"], amounts.get("cached_input"), amounts.get("cache_write"),
+        amounts.get("cache_write_1h"), limit, source, named(entry, "source", ""), day(entry.get("checked")),
     )  # fmt: skip
     return ChatRow(provider, (model, *others), price)
 
@@ -204,7 +212,7 @@ def _from_genai_prices(provider: str, model: str) -> ChatPrice | None:
     told = answer.model_price
     amounts: dict[str, float] = {}
     limits: list[int] = []
-    for ours, theirs in zip(_AMOUNTS, ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok")):
+    for ours, theirs in zip(AMOUNTS, _GENAI_AMOUNTS):
         value = getattr(told, theirs, None)
         if value is None:
             continue
@@ -215,5 +223,6 @@ def _from_genai_prices(provider: str, model: str) -> ChatPrice | None:
     version = f"genai-prices {getattr(library, '__version__', '')}".strip()
     return ChatPrice(
         amounts["input"], amounts["output"], amounts.get("cached_input"), amounts.get("cache_write"),
-        min(limits, default=None), "table", "https://github.com/pydantic/genai-prices", version,
+        amounts.get("cache_write_1h"), min(limits, default=None),
+        "table", "https://github.com/pydantic/genai-prices", version,
     )  # fmt: skip

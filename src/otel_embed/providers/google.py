@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from otel_embed.provider import Arguments, Call, Provider
@@ -15,18 +15,27 @@ _UNITS: dict[str, Unit] = {"TEXT": "tokens", "MODALITY_UNSPECIFIED": "tokens", "
 def _request(call: Arguments) -> Request:
     client, config = told(call.instance, "_api_client"), call.kwargs.get("config")
     model, contents = text(call.kwargs.get("model")), call.kwargs.get("contents")
-    texts = contents if isinstance(contents, str) else [_text(part) for part in _parts(contents)]
+    texts = _texts(contents)
     options = told(config, "http_options")
     return Request(
         model,
-        None if contents is None or _may_merge(model, contents) else len(_listed(contents)),
+        None if texts is None or _may_merge(model, contents) else len(_listed(contents)),
         _kind(texts),
         count(told(config, "output_dimensionality")),
         None,
         server(told(options, "base_url") or told(told(client, "_http_options"), "base_url")),
         "gcp.vertex_ai" if told(client, "vertexai") else "gcp.gemini",
-        texts if isinstance(texts, str) or None not in texts else None,
+        texts if texts is not None and None not in texts else None,
     )
+
+
+def _texts(contents: Any) -> list[str | None] | None:
+    """What the parts say that are texts, None for another one; nothing is known of what can be walked only once, or is
+    no kind of list that the client documents."""
+    strange = isinstance(contents, (Collection, Iterator)) and not isinstance(contents, (str, dict, list, tuple))
+    if contents is None or strange:
+        return None
+    return [_text(part) for part in _parts(contents)]
 
 
 def _may_merge(model: str | None, contents: Any) -> bool:
@@ -53,8 +62,10 @@ def _text(part: Any) -> str | None:
     return text(told(part, "text")) if isinstance(part, dict) or hasattr(part, "inline_data") else None
 
 
-def _kind(texts: str | list[str | None]) -> InputKind:
-    if isinstance(texts, str) or None not in texts:
+def _kind(texts: list[str | None] | None) -> InputKind | None:
+    if texts is None:
+        return None
+    if None not in texts:
         return "text"
     return "mixed" if any(texts) else "image"
 

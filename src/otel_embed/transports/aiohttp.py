@@ -118,9 +118,10 @@ class _Dial(Step):
 
     def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Passing | None:
         flight = in_flight()
-        if flight is None or flight.connecting is None:
+        asked: Any = None if flight is None else flight.connecting
+        if flight is None or not hasattr(asked, "is_ssl"):
             return None
-        direct = flight.connecting.is_ssl() and flight.connecting.proxy is None
+        direct = asked.is_ssl() and asked.proxy is None
         return Passing(flight, "tls") if direct else None
 
 

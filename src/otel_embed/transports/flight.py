@@ -11,18 +11,34 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from otel_embed.exchange import OpenExchange
 from otel_embed.guard import Guard
-from otel_embed.observe import open_call
+from otel_embed.observe import OpenCall, open_call
 from otel_embed.provider import Arguments
 from otel_embed.record import Stage
+
+if TYPE_CHECKING:
+
+    class InFlight(Protocol):
+        """An exchange in flight, as what it passes through knows it."""
+
+        connecting: Any
+        """What a library is connecting to, where it sends requests of its own to do so: they mark nothing."""
+
+        @property
+        def exchange(self) -> OpenExchange: ...
+
+        @property
+        def landed(self) -> bool:
+            """True once the exchange left: tasks that it started may still see it."""
+
 
 _ENDING = Guard("see the end of a response body")
 TAIL_BYTES = 512
 """How much of a body's end is remembered: there an answer says what it cost."""
-_IN_FLIGHT: ContextVar[Flight | None] = ContextVar("otel_embed_in_flight", default=None)
+IN_FLIGHT: ContextVar[InFlight | None] = ContextVar("otel_embed_in_flight", default=None)
 
 
 class Asked(NamedTuple):
@@ -35,16 +51,15 @@ class Asked(NamedTuple):
 class Flight:
     """One exchange in flight; where the library itself tries again, one after another."""
 
-    __slots__ = ("_call", "connecting", "exchange", "landed")
+    __slots__ = ("_before", "_call", "connecting", "exchange", "landed")
 
     def __init__(self, exchange: OpenExchange) -> None:
         self._call = exchange.call
         self.exchange = exchange
         self.connecting: Any = None
-        """What a library is connecting to, where it sends requests of its own to do so: they mark nothing."""
         self.landed = False
-        """True once the exchange left: tasks that it started may still see this flight."""
-        _IN_FLIGHT.set(self)
+        self._before = IN_FLIGHT.get()
+        IN_FLIGHT.set(self)
 
     def go_around(self) -> None:
         """What failed is tried again."""
@@ -55,15 +70,22 @@ class Flight:
     def land(self) -> OpenExchange:
         """Nothing marks the exchange any more; its body may still be to come."""
         # Not ``reset``, which raises where a coroutine is closed in another context than it was begun in.
-        _IN_FLIGHT.set(None)
+        if IN_FLIGHT.get() is self:
+            IN_FLIGHT.set(self._before)
         self.landed = True
         return self.exchange
 
 
-def in_flight() -> Flight | None:
+def in_flight() -> InFlight | None:
     """The exchange that is in flight in this context."""
-    flight = _IN_FLIGHT.get()
+    flight = IN_FLIGHT.get()
     return None if flight is None or flight.landed else flight
+
+
+def is_part(call: OpenCall) -> bool:
+    """Whether what is sent now belongs to an exchange of this call in flight, as the request for its token does."""
+    flight = in_flight()
+    return flight is not None and flight.exchange.call is call
 
 
 class Sender:
@@ -77,7 +99,7 @@ class Sender:
 
     def open(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Sending | None:
         call = open_call()
-        if call is None or in_flight() is not None:
+        if call is None or is_part(call):
             return None
         arguments = Arguments(instance, args, kwargs)
         return _Sending(Flight(call.exchange(*self._asked(arguments))), arguments, self._answered)
@@ -178,7 +200,7 @@ class Passing:
 
     def __init__(
         self,
-        flight: Flight,
+        flight: InFlight,
         ends: Stage,
         read: Callable[[OpenExchange, Any, Any], None] | None = None,
         instance: Any = None,

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from time import perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from otel_embed.exchange import OpenExchange
 from otel_embed.observe import OpenCall, open_call
 from otel_embed.provider import Provider, Transport
 from otel_embed.record import Stage
 from otel_embed.transports.body import watch
-from otel_embed.transports.flight import Flight
+from otel_embed.transports.flight import IN_FLIGHT, is_part
+
+if TYPE_CHECKING:
+    from otel_embed.transports.flight import InFlight
 
 _BEGINS: dict[str, Stage] = {
     "connection.connect_tcp.started": "connect",
     "connection.connect_tcp.complete": "acquire",
     "connection.connect_unix_socket.started": "connect",
     "connection.connect_unix_socket.complete": "acquire",
+    "connection.retry.started": "backoff",
+    "connection.retry.complete": "acquire",
     "connection.start_tls.started": "tls",
     "connection.start_tls.complete": "acquire",
     "http11.send_request_headers.started": "send",
@@ -38,22 +42,36 @@ class _Send:
     """``Client.send`` or ``AsyncClient.send``."""
 
     def __init__(self, asynchronous: bool) -> None:
-        self._asynchronous = asynchronous
         self._exchange = _AsyncExchange if asynchronous else _SyncExchange
 
     def open(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Exchange | None:
         call = open_call()
         if call is None:
             return None
+        before = IN_FLIGHT.get()
+        if before is not None and is_part(call):
+            return None
         exchange = self._exchange(call, args[0] if args else kwargs["request"])
-        if self._asynchronous and "aiohttp" in sys.modules:  # its connections, where a client uses those, mark it
-            exchange.flight = Flight(exchange)
+        if before is not None:
+            exchange.before = before
+        IN_FLIGHT.set(exchange)
         return exchange
 
 
 class _Exchange(OpenExchange):
+    """In flight by itself, as a transport below knows it."""
+
     token = None
-    flight: Flight | None = None
+    connecting: Any = None
+    before: InFlight | None = None
+
+    @property
+    def exchange(self) -> OpenExchange:
+        return self
+
+    @property
+    def landed(self) -> bool:
+        return self.call is None
 
     def __init__(self, call: OpenCall, request: Any) -> None:
         self.start = start = perf_counter_ns()
@@ -71,9 +89,8 @@ class _Exchange(OpenExchange):
         raise NotImplementedError
 
     def close(self, response: Any, error: BaseException | None) -> None:
-        if self.flight is not None:
-            self.flight.land()
-            self.flight = None
+        if IN_FLIGHT.get() is self:
+            IN_FLIGHT.set(self.before)
         request, self._request = self._request, None
         if self._before is None:
             request.extensions.pop("trace", None)
@@ -100,6 +117,9 @@ class _Exchange(OpenExchange):
 
 
 class _SyncExchange(_Exchange):
+    connecting = True
+    """Nothing below marks it."""
+
     def trace(self, event: str, info: Any) -> None:
         stage = _BEGINS.get(event)
         if stage is not None:

@@ -98,7 +98,7 @@ class _Retry:
 
     def open(self, retry: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Sleep | None:
         flight = in_flight()
-        if flight is None:
+        if not isinstance(flight, Flight):
             return None
         flight.exchange.failed = True
         flight.exchange.over(retry.history[-1].error)
