@@ -374,3 +374,10 @@ with client() as it:
     embed(it, 1, **LATE)
 """)
     assert world.check(1).of("error.type") == ["SystemExit"]
+
+
+def test_where_text_and_bytes_may_not_be_compared(world: World) -> None:
+    (world.folder / "app.py").write_text(COMMON + "with client() as it:\n    embed(it, 1)\n    embed(it, 2)\n")
+    _, said = launch(world.environ, world.folder, str(BIN / "opentelemetry-instrument"), sys.executable, "-bb", "app.py")
+    assert said == ""
+    world.check(2)
