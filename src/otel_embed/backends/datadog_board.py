@@ -180,7 +180,8 @@ _GROUPS: Final = (
         _graph("Looked at", _ask("sum", signals.CHECKED, by=(names.CHECKED,)), bars=True),
         _graph("Wasted, USD", _ask("sum", signals.WASTED_COST, by=(names.WASTE,)), bars=True),
         _graph("Wasted, tokens", _ask("sum", signals.WASTED_TOKENS, by=(names.WASTE,)), bars=True),
-        _graph("Batches, how full, %", _ask("sum", signals.INPUTS, by=MODEL), _ask("count", _DURATION, _ANSWERED, by=MODEL),
+        _graph("Batches, how full, %", _ask("sum", signals.INPUTS, by=MODEL),
+               _ask("count", _DURATION, _ANSWERED, by=MODEL),
                _ask("max", signals.BATCH_LIMIT, by=MODEL), formula="100 * a / b / c"),
     )),
     ("Local models and GPU", (

@@ -12,7 +12,6 @@ from otel_embed.backends.signals import Signal
 from otel_embed.report import names
 from otel_embed.thresholds import Threshold
 
-
 _PROCESS: Final = (JOB, "instance", names.PROVIDER, names.REQUEST_MODEL)
 
 

@@ -1,8 +1,8 @@
 """Expressions in Prometheus' language that hold for services and for jobs that run once, scraped or pushed.
 
 ``increase`` and ``rate`` see nothing of a program that ends before it is measured twice: its only sample is already the
-total. ``gained`` counts that sample too. Where a counter restarts under the same labels, as that of a scraped process does,
-all of it is new if it is less than before the window, and ``increase`` tells where it restarted in the window.
+total. ``gained`` counts that sample too. Where a counter restarts under the same labels, as that of a scraped process
+does, all of it is new if it is less than before the window, and ``increase`` tells where it restarted in the window.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ def board(thresholds: Thresholds) -> Board:
     panels = [
         *_percentiles(thresholds),
         stat("Calls", "short", calls, "To providers; retries are part of a call.", duration),
-        stat("Inputs a call", "short", f"{total(inputs)} / ({answered} > 0)", "How full batches are.", inputs, duration),
+        stat("Inputs a call", "short", f"{total(inputs)} / ({answered} > 0)", "How full batches are.", inputs,
+             duration),
         stat("Waiting inputs", "short", PROM.now("sum", pending, ()), "Inputs whose embeddings have not arrived.",
              pending, limit=depth),
         graph("Percentiles", "s", percentiles(duration), "Of all calls to providers.", duration, limit=limit,
