@@ -144,6 +144,13 @@ def test_datadog_asks_for_what_is_emitted(every: str) -> None:
         assert document["query"].endswith(f" {limit:.12g}")
 
 
+def test_a_monitor_of_datadog_recovers_when_nothing_fails_any_more() -> None:
+    """Of what failed a histogram says nothing then, and a monitor that is told nothing stays as it was."""
+    queries = {document["name"].partition(":")[0]: document["query"] for document in written("datadog")}
+    for name in ("EmbeddingErrorRateHigh", "EmbeddingRetriesHigh"):
+        assert re.match(r"sum\(last_\d+m\):default_zero\([^()]*\.as_count\(\)\) / ", queries[name])
+
+
 def unparsed(model: Any) -> Any:
     if getattr(model, "_unparsed", False):
         yield model

@@ -127,7 +127,8 @@ def test_gevent(world: World) -> None:
     (world.folder / "app.py").write_text(f"""{GEVENT}{COMMON}
 import gevent
 with client() as it:
-    jobs = [gevent.spawn(embed, it, words) for words in range(1, 21)]
+    embed(it, 1)  # asks for the platform by a fork, in which OpenTelemetry's SDK lets other greenlets go on, and fork
+    jobs = [gevent.spawn(embed, it, words) for words in range(2, 21)]
     gevent.joinall(jobs, raise_error=True)
     late = gevent.spawn(embed, it, 1, **LATE)
     gevent.sleep(0.2)
@@ -149,7 +150,8 @@ monkey.patch_all()
 {COMMON}
 import gevent
 with client() as it:
-    gevent.joinall([gevent.spawn(embed, it, words) for words in range(1, 21)], raise_error=True)
+    embed(it, 1)  # as above
+    gevent.joinall([gevent.spawn(embed, it, words) for words in range(2, 21)], raise_error=True)
 say(otel_embed.summary().calls, otel_embed.summary().tokens)
 """)
     out, _ = launch(world.environ, world.folder, sys.executable, "-W", "ignore", "app.py")
@@ -374,3 +376,10 @@ with client() as it:
     embed(it, 1, **LATE)
 """)
     assert world.check(1).of("error.type") == ["SystemExit"]
+
+
+def test_where_text_and_bytes_may_not_be_compared(world: World) -> None:
+    (world.folder / "app.py").write_text(COMMON + "with client() as it:\n    embed(it, 1)\n    embed(it, 2)\n")
+    _, said = launch(world.environ, world.folder, str(BIN / "opentelemetry-instrument"), sys.executable, "-bb", "app.py")
+    assert said == ""
+    world.check(2)

@@ -85,7 +85,7 @@ def _fact(fact: int, value: str | bytes) -> float | None:
 def number(headers: Any, name: str) -> float | None:
     """What one header of an answer says, by its name in lower case; None where it is not there or no number."""
     for key, value in getattr(headers, "raw", headers) or ():
-        if key.lower() in (name, name.encode()):
+        if (key.decode("latin-1") if isinstance(key, bytes) else key).lower() == name:  # never text with bytes: -bb
             return _number(value)
     return None
 

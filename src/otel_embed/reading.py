@@ -32,8 +32,13 @@ def told(value: Any, name: str) -> Any:
 
 
 def text(value: Any) -> str | None:
-    """A text that says something; a member of an enumeration of texts is its value."""
-    return str.__str__(value) if isinstance(value, str) and value else None
+    """A text that says something, as exporters can write it; a member of an enumeration of texts is its value."""
+    return encodable(str.__str__(value)) if isinstance(value, str) and value else None
+
+
+def encodable(value: str) -> str:
+    """Half of a surrogate pair is a question mark: with one in a label, an exporter gives up on all metrics."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
 def amount(value: Any) -> float | None:
@@ -157,7 +162,8 @@ def listed(response: Any) -> Reply:
     try:  # the usual kinds at once: each function that is called costs as much as all of this
         data, tokens, model = response.data, response.usage.prompt_tokens, response.model
         vector = data[0].embedding
-        if type(vector) is list and vector and type(tokens) is int and 0 < tokens < _ABSURD and type(model) is str:
+        usual = type(vector) is list and vector and type(model) is str and model.isascii()
+        if usual and type(tokens) is int and 0 < tokens < _ABSURD:
             return Reply(model or None, len(data), len(vector), tokens)
     except (AttributeError, LookupError, TypeError):
         pass

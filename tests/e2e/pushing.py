@@ -54,7 +54,7 @@ class Pushed(LoopbackServer):
 def _series(request: Any) -> Iterator[Series]:
     for resource in request.resource_metrics:
         about = _attributes(resource.resource.attributes)
-        identity = {"job": about["service.name"], "instance": about["service.instance.id"]}
+        identity = {"job": about["service.name"], "instance": about.get("service.instance.id", "")}
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
                 if metric.name in _SIGNALS:

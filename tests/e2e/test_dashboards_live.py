@@ -10,11 +10,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import openai
 import pytest
 from monitoring import Prometheus, eventually, prometheus
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
 from pushing import Pushed
 from receiver import free_ports
 
+import otel_embed
 from documents import ROOT
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
@@ -143,6 +149,24 @@ def test_a_job_that_runs_once_shows_what_it_cost(batch: tuple[Prometheus, Mappin
     assert figure(watching, "errors", "Failed") == pytest.approx(3 / 63)
     assert figure(watching, "latency", "p95") > 0
     assert figure(watching, "stages", "Waiting") > 0
+
+
+def test_what_is_pushed_without_an_instance_is_shown(tmp_path: Path) -> None:
+    """As by an SDK that is configured in code with the name of the service alone."""
+    with prometheus(tmp_path) as watching, Pushed(watching.url) as pushed, OpenAIServer() as server:
+        reader = PeriodicExportingMetricReader(OTLPMetricExporter(f"{pushed.origin}/v1/metrics"))
+        meters = MeterProvider([reader], Resource({"service.name": "tutorial"}), shutdown_on_exit=False)
+        otel_embed.uninstrument()
+        otel_embed.instrument(meter_provider=meters)
+        try:
+            with openai.OpenAI(base_url=server.url, api_key="x") as client:
+                client.embeddings.create(model=LARGE, input="one two")
+        finally:
+            otel_embed.uninstrument()
+            meters.shutdown()
+        spent = server.billed.tokens * USD_PER_TOKEN[LARGE]
+        assert figure(watching, "cost", "Spent") == pytest.approx(spent, rel=1e-9)
+        assert figure(watching, "latency", "Calls") == 1
 
 
 def test_its_graphs_have_it_too(batch: tuple[Prometheus, Mapping[str, Any]]) -> None:

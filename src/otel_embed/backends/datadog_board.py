@@ -17,6 +17,7 @@ _CHAT: Final = f"{names.OPERATION}:{names.CHAT}"
 _NO_CHAT: Final = f"!{names.OPERATION}:*"
 _HIT: Final = f"{names.CACHE_OUTCOME}:hit"
 _FAILED: Final = f"{names.ERROR_TYPE}:*"
+_ANSWERED: Final = f"!{names.ERROR_TYPE}:*"
 _VARIABLES: Final = {"service": "service", "env": "env", "model": names.REQUEST_MODEL}
 
 
@@ -179,7 +180,8 @@ _GROUPS: Final = (
         _graph("Looked at", _ask("sum", signals.CHECKED, by=(names.CHECKED,)), bars=True),
         _graph("Wasted, USD", _ask("sum", signals.WASTED_COST, by=(names.WASTE,)), bars=True),
         _graph("Wasted, tokens", _ask("sum", signals.WASTED_TOKENS, by=(names.WASTE,)), bars=True),
-        _graph("Batches, how full, %", _ask("sum", signals.INPUTS, by=MODEL), _ask("count", _DURATION, by=MODEL),
+        _graph("Batches, how full, %", _ask("sum", signals.INPUTS, by=MODEL),
+               _ask("count", _DURATION, _ANSWERED, by=MODEL),
                _ask("max", signals.BATCH_LIMIT, by=MODEL), formula="100 * a / b / c"),
     )),
     ("Local models and GPU", (

@@ -113,6 +113,11 @@ def _hits(which: str) -> tuple[str, _Ask]:
     )
 
 
+def _share(some: str, all: str) -> str:
+    """Where there is none of it any more, a monitor would stay as it was."""
+    return f"default_zero({some}) / {all}"
+
+
 def _gauge(of: str, over: str, signal: Signal, *filters: str) -> tuple[str, _Ask]:
     return over, lambda _, by: f"{of}:{filtered(signal, by, *filters)}"
 
@@ -125,9 +130,9 @@ _QUERIES: Final[dict[str, tuple[str, _Ask]]] = {
     "latency_p95": _quantile(95),
     "local_latency_p95": _quantile(95),
     "error_rate": (
-        "sum", lambda _, by: f"{count(signals.DURATION, by, f'{names.ERROR_TYPE}:*')} / {count(signals.DURATION, by)}"
+        "sum", lambda _, by: _share(count(signals.DURATION, by, f"{names.ERROR_TYPE}:*"), count(signals.DURATION, by))
     ),
-    "retry_rate": ("sum", lambda _, by: f"{gained(signals.RETRIES, by)} / {count(signals.DURATION, by)}"),
+    "retry_rate": ("sum", lambda _, by: _share(gained(signals.RETRIES, by), count(signals.DURATION, by))),
     "rate_limit_requests": _gauge("min", "max", signals.RATE_LIMIT, f"{names.RATE_LIMIT_KIND}:requests"),
     "rate_limit_headroom": _gauge("min", "max", signals.HEADROOM),
     "throughput": ("sum", lambda _, by: f"{gained(signals.INPUTS, by)} / {_MINUTES}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from otel_embed.backends import signals
 from otel_embed.backends.alerting import JOB, MODEL, PROM, Alert, Format, enough, made
@@ -10,6 +11,8 @@ from otel_embed.backends.promql import duration, labels, matcher, window
 from otel_embed.backends.signals import Signal
 from otel_embed.report import names
 from otel_embed.thresholds import Threshold
+
+_PROCESS: Final = (JOB, "instance", names.PROVIDER, names.REQUEST_MODEL)
 
 
 def quantile(
@@ -60,15 +63,15 @@ def retries(threshold: Threshold) -> Iterator[Alert]:
 
 
 def headroom(name: str, signal: Signal, format: Format, *said: str) -> Callable[[Threshold], Iterator[Alert]]:
-    """Of a gauge of what is left: it stands still while nobody calls, and says nothing then."""
+    """Of a gauge of what is left: it stands still in a process that does not call, and says nothing there."""
     by = (*MODEL, names.RATE_LIMIT_KIND)
     only = (matcher(names.RATE_LIMIT_KIND, "=", "requests"),) if signal is signals.RATE_LIMIT else ()
 
     def make(threshold: Threshold) -> Iterator[Alert]:
-        calls = PROM.gained(signals.DURATION, window(threshold.window), MODEL, part="count")
-        value, guard = PROM.now("min", signal, by, *only), f"and on ({labels(MODEL)}) {calls} > 0"
-        of = (signal, signals.DURATION)
-        yield made(threshold, name, *said, of=of, by=by, value=value, guard=guard, format=format)
+        calls = PROM.gained(signals.DURATION, window(threshold.window), _PROCESS, part="count")
+        left = f"{PROM.series(signal, *only).selector}\nand on ({labels(_PROCESS)}) {calls} > 0"
+        value = f"min by ({labels(by)}) (\n{left}\n)"
+        yield made(threshold, name, *said, of=(signal, signals.DURATION), by=by, value=value, format=format)
 
     return make
 

@@ -1,8 +1,8 @@
 """Expressions in Prometheus' language that hold for services and for jobs that run once, scraped or pushed.
 
 ``increase`` and ``rate`` see nothing of a program that ends before it is measured twice: its only sample is already the
-total. ``gained`` counts that sample too. For counters that restart under the same labels, as those of a scraped
-process do, it falls back to ``increase``.
+total. ``gained`` counts that sample too. Where a counter restarts under the same labels, as that of a scraped process
+does, all of it is new if it is less than before the window, and ``increase`` tells where it restarted in the window.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Series(NamedTuple):
         now, before = f"last_over_time({self.selector}[{over.text}])", f"{self.selector}[{over.before}]"
         first = f"last_over_time({before} offset {over.text}) or 0 * {now}"
         restarted, grown = f"resets({self.selector}[{over.text}]) > 0", f"increase({self.selector}[{over.text}])"
-        return f"  {now} - ({first}) >= 0\n  unless {restarted}\n  or {grown}"
+        return f"  ({now} - ({first}) >= 0 or {now})\n  unless {restarted}\n  or {grown}"
 
 
 class Language:

@@ -9,7 +9,7 @@ from otel_embed.endpoints import provider_of
 from otel_embed.frameworks.langchain_chat import CACHED, HOOKS
 from otel_embed.identity import identity
 from otel_embed.provider import Arguments, Call, Lookup, Provider, Timed
-from otel_embed.reading import dimensions, first
+from otel_embed.reading import dimensions, first, text
 from otel_embed.record import Component, Reply, Request
 
 _BY_PACKAGE = {
@@ -49,7 +49,7 @@ def _request(embedder: Any, inputs: int | None, content: Any) -> Request:
 
 def _model(embedder: Any) -> str | None:
     names = (getattr(embedder, name, None) for name in _MODEL_NAMES)
-    return next((name for name in names if isinstance(name, str) and name), None)
+    return next(filter(None, map(text, names)), None)
 
 
 def _provider(embedder: Any) -> str | None:
@@ -81,8 +81,8 @@ def _lookup(call: Arguments, values: Any, embedder: Any) -> Lookup | None:
         return None
     hits: list[tuple[int, int]] = []
     misses: list[tuple[int, int]] = []
-    for text, value in zip(call.get("keys", 0), values):
-        (misses if value is None else hits).append((hash(text), len(text)))
+    for key, value in zip(call.get("keys", 0), values):
+        (misses if value is None else hits).append((hash(key), len(key)))
     known, unknown = (sum(length for _, length in texts) for texts in (hits, misses))
     who = identity(getattr(embedder, "underlying_embeddings", embedder))
     return Lookup(_store_name(store), len(hits), len(misses), known, unknown, tuple(hits), tuple(misses), who)

@@ -20,7 +20,7 @@ def _request(call: Arguments) -> Request:
     if endpoint is None or endpoint[0] is not url:
         endpoint = _endpoint(client, url)
     return Request(
-        model if type(model) is str else text(model),
+        model if type(model) is str and model.isascii() else text(model),
         how_many,
         kind,
         count(asked["dimensions"]) if "dimensions" in asked else None,

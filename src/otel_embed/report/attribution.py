@@ -18,6 +18,7 @@ from opentelemetry.context import Context
 from otel_embed.config import MAX_ATTRIBUTES, RESERVED, is_reserved
 from otel_embed.guard import guarded
 from otel_embed.observe import OpenCall
+from otel_embed.reading import encodable
 from otel_embed.record import Attribution
 from otel_embed.report.totals import OVERFLOW
 
@@ -73,7 +74,7 @@ class Attributions:
         found = []
         with self._lock:
             for key, value in asked:
-                text = value[:MAX_CHARACTERS]
+                text = encodable(value[:MAX_CHARACTERS])
                 if text and (key in self._seen or len(self._seen) < MAX_ATTRIBUTES):
                     found.append((key, self._bounded(key, text)))
             attribution = tuple(found)

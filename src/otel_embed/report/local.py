@@ -10,6 +10,7 @@ from otel_embed.loads import OpenLoad
 from otel_embed.record import EmbeddingCall, ModelLoad
 from otel_embed.report import names
 from otel_embed.report.dimensions import Attributes, histogram, place
+from otel_embed.report.span_ends import begun, ended
 from otel_embed.report.work_totals import WorkTotals
 
 _FAILED = Status(StatusCode.ERROR)  # without a description, which can hold a path
@@ -39,7 +40,7 @@ class LocalReport:
         """Start the span of a load; returns the context in which the load runs."""
         name = f"{names.LOAD} {load.model}" if load.model else names.LOAD
         about = place(load.provider, load.model)
-        load.span = self.tracer.start_span(name, around, SpanKind.INTERNAL, about, start_time=load.start_unix_ns)
+        load.span = begun(self.tracer, name, around, SpanKind.INTERNAL, about, load.start_unix_ns)
         return set_span_in_context(load.span, around)
 
     def finish_load(self, loading: OpenLoad, load: ModelLoad) -> None:
@@ -52,5 +53,5 @@ class LocalReport:
         span.set_attributes(found)
         whole = {**place(load.provider, load.model), **found}
         self._load_duration.record(load.duration_ns / 1e9, whole, set_span_in_context(span))
-        span.end(load.start_unix_ns + load.duration_ns)
+        ended(span, load.start_unix_ns + load.duration_ns)
         self.totals.add_load(load)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
-from opentelemetry.trace import Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
 from otel_embed.operations import OPEN_OPERATION, OpenOperation
 from otel_embed.record import StoreOperation
 from otel_embed.report import names
 from otel_embed.report.attribution import Attributions
+from otel_embed.report.dimensions import Attributes
+from otel_embed.report.span_ends import begun, ended
 from otel_embed.report.track import TRACKED, Tracks
 from otel_embed.report.work_totals import WorkTotals
 
@@ -29,12 +31,9 @@ class OperationReport:
     def begin(self, operation: OpenOperation, around: Context) -> Context:
         component = operation.component
         whose = self._attribution.of(around) if self._attribution.on else ()
-        operation.span = self.tracer.start_span(
-            f"{component.method} {component.name}",
-            around,
-            attributes={names.FRAMEWORK: component.framework, **dict(whose)},
-            start_time=operation.start_unix_ns,
-        )
+        name = f"{component.method} {component.name}"
+        about: Attributes = {names.FRAMEWORK: component.framework, **dict(whose)}
+        operation.span = begun(self.tracer, name, around, SpanKind.INTERNAL, about, operation.start_unix_ns)
         tracking: tuple[Tracks, ...] = around.get(TRACKED, ())  # type: ignore[assignment]
         within = set_span_in_context(operation.span, around)
         return Context({**within, OPEN_OPERATION: operation, TRACKED: (*tracking, operation)})
@@ -55,5 +54,5 @@ class OperationReport:
             span.set_attributes({names.ERROR_TYPE: failure.type, names.CAUSE: failure.cause})
             span.set_status(Status(StatusCode.ERROR))
         self._duration.record(record.own_ns / 1e9, about, set_span_in_context(span))
-        span.end(record.start_unix_ns + record.duration_ns)
+        ended(span, record.start_unix_ns + record.duration_ns)
         self._totals.add_operation(record)

@@ -12,6 +12,7 @@ from otel_embed.record import Failure
 from otel_embed.report import coexist, names
 from otel_embed.report.content import written
 from otel_embed.report.dimensions import Attributes
+from otel_embed.report.span_ends import begun, ended
 from otel_embed.report.spans import SPAN
 from otel_embed.run_record import ChatCall, ChatRequest, ComponentRun, Messages
 from otel_embed.runs import OPEN_RUN, OpenRun
@@ -39,7 +40,7 @@ class RunSpans:
             title, kind, about = f"{verb} {run.began.name}", SpanKind.INTERNAL, _component(run, verb)
         if run.attribution:
             about = {**about, **dict(run.attribution)}
-        span = self._tracer.start_span(title, around, kind, about, start_time=run.start_unix_ns)
+        span = begun(self._tracer, title, around, kind, about, run.start_unix_ns)
         run.span = span if span.is_recording() else None
         if self._captures and run.span is not None and request is not None and request.content is not None:
             span.set_attribute(names.INPUT_MESSAGES, _captured(request.content()))
@@ -63,7 +64,7 @@ class RunSpans:
             attributes = {**attributes, names.ERROR_TYPE: failure.type, names.CAUSE: failure.cause}
             span.set_status(_FAILED)
         span.set_attributes(attributes)
-        span.end(run.start_unix_ns + run.end - run.start)
+        ended(span, run.start_unix_ns + run.end - run.start)
 
 
 def _component(run: OpenRun, verb: str) -> Attributes:

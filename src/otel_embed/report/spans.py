@@ -89,6 +89,7 @@ class SpanReport:
     def finish(self, call: OpenCall) -> None:
         """Say what happened, and end the span."""
         span, record = call.span, call.record()
+        call.span = span.get_span_context()  # which is all that is asked for from here on, whatever a processor raises
         span.set_attributes(attributes(record))
         if record.server is not None and call.request.server is None and record.component is None:
             # Known since its request was sent, and not when the span began.
@@ -99,7 +100,6 @@ class SpanReport:
             self._stages(span, record)
         if not call.covered:
             span.end(call.start_unix_ns + call.end - call.start)
-        call.span = span.get_span_context()
 
     def _stages(self, span: Span, call: EmbeddingCall) -> None:
         around = set_span_in_context(span)

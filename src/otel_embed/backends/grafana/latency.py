@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from otel_embed.backends import signals
 from otel_embed.backends.grafana.panels import ALL, PROM, Board, Panel, graph, stat
-from otel_embed.backends.grafana.queries import MODEL, SLOW, now, percentiles, quantile, rate, total
+from otel_embed.backends.grafana.queries import ANSWERED, MODEL, SLOW, now, percentiles, quantile, rate, total
 from otel_embed.report import names
 from otel_embed.thresholds import Thresholds
 
@@ -14,10 +14,12 @@ from otel_embed.thresholds import Thresholds
 def board(thresholds: Thresholds) -> Board:
     duration, inputs, pending = signals.DURATION, signals.INPUTS, signals.PENDING
     limit, depth, calls = thresholds["latency_p95"], thresholds["queue_depth"], total(duration, part="count")
+    answered = total(duration, ANSWERED, part="count")
     panels = [
         *_percentiles(thresholds),
         stat("Calls", "short", calls, "To providers; retries are part of a call.", duration),
-        stat("Inputs a call", "short", f"{total(inputs)} / ({calls} > 0)", "How full batches are.", inputs, duration),
+        stat("Inputs a call", "short", f"{total(inputs)} / ({answered} > 0)", "How full batches are.", inputs,
+             duration),
         stat("Waiting inputs", "short", PROM.now("sum", pending, ()), "Inputs whose embeddings have not arrived.",
              pending, limit=depth),
         graph("Percentiles", "s", percentiles(duration), "Of all calls to providers.", duration, limit=limit,

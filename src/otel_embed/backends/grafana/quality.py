@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from otel_embed.backends import signals
 from otel_embed.backends.grafana.panels import ALL, PROM, STEP, Board, Line, graph, legend, stat, table
-from otel_embed.backends.grafana.queries import MODEL, rate, total
+from otel_embed.backends.grafana.queries import ANSWERED, MODEL, rate, total
 from otel_embed.backends.promql import labels, matcher
 from otel_embed.report import names
 from otel_embed.thresholds import Thresholds
@@ -14,7 +14,7 @@ def board(thresholds: Thresholds) -> Board:
     found, checked, cost = signals.PROBLEMS, signals.CHECKED, signals.WASTED_COST
     problem, waste = (*MODEL, names.PROBLEM), (*MODEL, names.WASTE)
     broken = matcher(names.PROBLEM, "=~", "nan_vector|infinite_vector|zero_vector|wrong_dimension|.+_change")
-    calls = PROM.gained(signals.DURATION, ALL, MODEL, part="count")
+    calls = PROM.gained(signals.DURATION, ALL, MODEL, ANSWERED, part="count")
     each = f"{PROM.gained(signals.INPUTS, ALL, MODEL)} / ({calls} > 0)"
     filled = f"{each} / on ({labels(MODEL)}) {PROM.now('max', signals.BATCH_LIMIT, MODEL)}"
     panels = [
@@ -44,6 +44,6 @@ def board(thresholds: Thresholds) -> Board:
 
 
 def _filled_now() -> str:
-    calls = PROM.gained(signals.DURATION, STEP, MODEL, part="count")
+    calls = PROM.gained(signals.DURATION, STEP, MODEL, ANSWERED, part="count")
     each = f"{PROM.gained(signals.INPUTS, STEP, MODEL)} / ({calls} > 0)"
     return f"{each} / on ({labels(MODEL)}) {PROM.now('max', signals.BATCH_LIMIT, MODEL)}"

@@ -17,6 +17,8 @@ CHAT: Final = matcher(names.OPERATION, "!~", f"|{names.EMBEDDINGS}")
 """Of metrics on which embedding has its own name, or none."""
 NO_CHAT: Final = matcher(names.OPERATION, "=", "")
 FAILED: Final = matcher(names.ERROR_TYPE, "!=", "")
+ANSWERED: Final = matcher(names.ERROR_TYPE, "=", "")
+"""Inputs are counted where they were embedded."""
 HIT: Final = matcher(names.CACHE_OUTCOME, "=", "hit")
 SLOW: Final = "duration > 500ms"
 ERROR: Final = "status = error"

@@ -18,7 +18,7 @@ def variables() -> Iterable[dict[str, Any]]:
     yield {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "regex": "",
            "hide": 0, "refresh": 1, "multi": False, "includeAll": False}  # fmt: skip
     yield _query("job", "Job", f"label_values({any_call}}}, job)", ".+")
-    yield _query("instance", "Instance", f'label_values({any_call},job=~"$job"}}, instance)', ".+")
+    yield _query("instance", "Instance", f'label_values({any_call},job=~"$job"}}, instance)', ".*")
     model = f'label_values({any_call},job=~"$job",instance=~"$instance"}}, {label(names.REQUEST_MODEL)})'
     yield _query("model", "Model", model, ".*")
     yield text_variable("tempo", "UID of Tempo", "tempo", "Where the links to traces lead.")
