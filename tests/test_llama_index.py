@@ -22,6 +22,7 @@ import otel_embed
 from conftest import Telemetry, run
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
+from otel_embed.report.cache_worth import Money
 
 SMALL = "text-embedding-3-small"
 FIELDS: dict[str, Any] = getattr(BaseEmbedding, "model_fields", None) or BaseEmbedding.__fields__
@@ -249,6 +250,7 @@ def test_behind_a_cache_an_embedder_of_ones_own_is_counted_by_its_misses(telemet
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == usage.tokens == 6
     assert telemetry.total("otel_embed.inputs") == usage.inputs == otel_embed.summary().inputs == 3
     assert (usage.cache_hits, usage.cache_misses, usage.saved_tokens) == (3, 3, 4)
+    assert otel_embed.summary().caches["SimpleKVStore"].money == Money(None, None), "nobody knows what they cost"
 
 
 def _stage_times(telemetry: Telemetry) -> tuple[float, float]:
