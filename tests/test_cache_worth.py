@@ -110,6 +110,8 @@ def test_what_another_process_cached_is_estimated_at_the_rate_of_what_is_billed_
     embedder.embed_documents(["four words in all"])
     saved = otel_embed.summary().saved_tokens
     assert saved == pytest.approx(billed_for("four words in all"), abs=1)
+    embedder.embed_documents(["four words in all", "five words are here, yes"])
+    assert otel_embed.summary().saved_tokens == 2 * saved + billed_for("five words are here, yes")
 
 
 def test_attempts_that_fail_save_nothing(telemetry: Telemetry, server: OpenAIServer) -> None:
