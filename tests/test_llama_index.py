@@ -253,6 +253,24 @@ def test_behind_a_cache_an_embedder_of_ones_own_is_counted_by_its_misses(telemet
     assert otel_embed.summary().caches["SimpleKVStore"].money == Money(None, None), "nobody knows what they cost"
 
 
+@caches
+def test_a_budget_does_not_stop_one_that_has_a_cache(telemetry: Telemetry) -> None:
+    """Nothing that could be stopped lies between the cache, which may know the answer, and its work."""
+
+    class Own(Handmade):
+        """Billed, as far as its class tells."""
+
+    Own.__module__ = "llama_index.embeddings.openai.own"
+    telemetry.instrument(daily_budget_usd=1e-9, budget_action="block")
+    it = Own(model_name=SMALL, embeddings_cache=SimpleKVStore())
+    assert [it.get_text_embedding(text)[0] for text in ("four", "four", "other")] == [4.0, 4.0, 5.0]
+    assert otel_embed.summary().cost_usd > 1e-9
+    alone = Own(model_name=SMALL)
+    alone.get_text_embedding("four")
+    with pytest.raises(otel_embed.BudgetExceeded):
+        alone.get_text_embedding("four")
+
+
 def _stage_times(telemetry: Telemetry) -> tuple[float, float]:
     """The seconds of stages at the framework's level, and at that of providers."""
     levels = [0.0, 0.0]
