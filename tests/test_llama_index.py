@@ -16,13 +16,13 @@ from llama_index.core.ingestion import IngestionCache, IngestionPipeline
 from llama_index.core.schema import TextNode, TransformComponent
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.openai import OpenAIEmbedding
-from opentelemetry.sdk.trace import ReadableSpan
 
 import otel_embed
 from conftest import Telemetry, run
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 from otel_embed.report.cache_worth import Money
+from spans import told
 
 SMALL = "text-embedding-3-small"
 FIELDS: dict[str, Any] = getattr(BaseEmbedding, "model_fields", None) or BaseEmbedding.__fields__
@@ -55,14 +55,6 @@ def tree(telemetry: Telemetry) -> dict[str, list[str]]:
     for span in telemetry.spans():
         found.setdefault(names[span.parent.span_id] if span.parent else "", []).append(span.name)
     return found
-
-
-def told(span: ReadableSpan) -> dict[str, Any]:
-    """What a span says, without its stages; those add up to its duration."""
-    attributes = dict(span.attributes or {})
-    stages = [attributes.pop(name) for name in list(attributes) if name.startswith("otel_embed.stage.")]
-    assert sum(stages) == pytest.approx((span.end_time - span.start_time) / 1e9, abs=1e-6)
-    return attributes
 
 
 class Handmade(BaseEmbedding):

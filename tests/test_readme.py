@@ -8,6 +8,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -19,6 +20,7 @@ from otel_embed.backends.naming import label
 from otel_embed.backends.signals import SIGNALS
 from otel_embed.cli import COMMANDS
 from otel_embed.frameworks import FRAMEWORKS
+from otel_embed.pricing.prices import inspect
 from otel_embed.providers import PROVIDERS
 from otel_embed.report import names
 
@@ -150,6 +152,20 @@ def test_links_are_found() -> None:
     assert anchors("# A `b` c\n```\n# no\n```\n## Jobs, that-run\n") == {"a-b-c", "jobs-that-run"}
     found = [link for page in PAGES for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))]
     assert len(PAGES) > 50 and len(found) > 100 and any("#" in link for link in found)
+
+
+def test_what_the_pages_of_libraries_show_is_valid(tmp_path: Path) -> None:
+    shown = [page.read_text(encoding="utf-8") for page in PAGES if page.parent.name in ("frameworks", "providers")]
+    prices = [block for text in shown for block in blocks(text, "toml")]
+    declared = [block for text in shown for block in blocks(text, "python")]
+    assert prices and declared
+    for block in prices:
+        (tmp_path / "prices.toml").write_text(block)
+        assert inspect(str(tmp_path / "prices.toml")) == (block.count("[[price]]"), [])
+    for block in declared:
+        space: dict[str, Any] = {}
+        exec(block, space)
+        assert space["PROVIDER"].calls
 
 
 def test_the_provider_that_contributing_shows_is_the_one_there_is() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from local_models import VOCABULARY, stages_of, told, word_piece
+from local_models import VOCABULARY, told, word_piece
 from model2vec import StaticModel
 from tokenizers import Tokenizer
 
@@ -16,6 +16,7 @@ import otel_embed
 from conftest import Telemetry
 from otel_embed.provider import Arguments
 from otel_embed.providers import model2vec as provider
+from spans import stages
 from test_reading import ANYTHING
 
 TEXTS = ["the cat sat", "a dog", "one two three four five"]
@@ -48,7 +49,7 @@ def test_a_call_is_one_span_with_all_that_is_known(telemetry: Telemetry, folder:
         "otel_embed.usage.source": "counted",
         "otel_embed.device": "cpu",
     }
-    assert set(stages_of(span)) == {"tokenize", "pool", "other"}
+    assert set(stages(span)) == {"tokenize", "pool", "other"}
     (fine,) = telemetry.metrics()["otel_embed.local.duration"]
     assert fine.explicit_bounds[0] == 0.0005 and fine.count == 1
 
