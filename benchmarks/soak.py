@@ -12,6 +12,7 @@ httpx does with idle ones, come to in two hours.
 
 from __future__ import annotations
 
+import argparse
 import gc
 import resource
 import sys
@@ -88,9 +89,13 @@ def observed() -> Iterator[Telemetry]:
         stop()
 
 
-def main(kind: str = "calls", wanted: str = "") -> int:
-    soak = SOAKS[kind]
-    whole = int(wanted or soak.calls)
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=[*SOAKS], nargs="?", default="calls")
+    parser.add_argument("wanted", type=int, nargs="?", help="how many; each kind has a default")
+    options = parser.parse_args()
+    kind, soak = options.kind, SOAKS[options.kind]
+    whole = options.wanted or soak.calls
     step, began = max(whole // 10, 1), time.monotonic()
     with observed() as telemetry, soak.work() as work:
         make(work, soak.warm, telemetry)
@@ -107,4 +112,4 @@ def main(kind: str = "calls", wanted: str = "") -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

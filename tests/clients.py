@@ -11,7 +11,6 @@ from typing import Any
 import openai
 import pytest
 from openai.resources.embeddings import Embeddings
-from opentelemetry.sdk.trace import ReadableSpan
 
 from fakes.openai_server import OpenAIServer
 
@@ -67,8 +66,3 @@ async def _stream_async(answer: Any, read: str) -> bytes:
         return await response.read()
 
 
-def stages(span: ReadableSpan) -> dict[str, float]:
-    """Seconds by stage."""
-    found = {name.split(".")[2]: value for name, value in span.attributes.items() if ".stage." in name}
-    assert sum(found.values()) == pytest.approx((span.end_time - span.start_time) / 1e9, abs=1e-6)
-    return found

@@ -29,13 +29,18 @@ def is_late(stages: dict[str, float], stage: str, delay: float) -> bool:
     return stages[stage] > 0.5 * delay and stages[stage] > max(others)
 
 
+def told(span: ReadableSpan) -> dict[str, Any]:
+    """Its attributes but for its stages, which add up to its duration."""
+    stages(span)
+    return {name: value for name, value in span.attributes.items() if ".stage." not in name}
+
+
 def whole(span: ReadableSpan) -> dict[str, Any]:
     """Its attributes but for what is measured: times, which add up, and sizes of bodies, which there are."""
-    stages(span)
-    told = {name: value for name, value in span.attributes.items() if ".stage." not in name}
+    found = told(span)
     for name in ("http.request.body.size", "http.response.body.size"):
-        assert told.pop(name) > 0
-    return told
+        assert found.pop(name) > 0
+    return found
 
 
 def usage(span: ReadableSpan) -> tuple[Any, Any]:

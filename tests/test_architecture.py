@@ -82,9 +82,24 @@ def imports(path: Path, top: bool = False) -> Iterator[str]:
 
 @pytest.mark.parametrize("layer", MAY_IMPORT)
 def test_a_layer_imports_only_what_is_below_it(layer: str) -> None:
-    for file in [ROOT / layer] if layer.endswith(".py") else sorted((ROOT / layer).rglob("*.py")):
+    files = [ROOT / layer] if layer.endswith(".py") else sorted((ROOT / layer).rglob("*.py"))
+    assert files
+    for file in files:
         ours = [name for name in imports(file) if name.split(".")[0] in ("otel_embed", "opentelemetry")]
         assert not [name for name in ours if not name.startswith(MAY_IMPORT[layer] or ("nothing",))], file
+
+
+def test_only_reports_know_opentelemetry() -> None:
+    """All others know its context, which carries the open call, and nothing else."""
+    knowing = {"cli", "gauges", "report", "instrumentor.py"}
+    files = [file for file in ROOT.rglob("*.py") if file.relative_to(ROOT).parts[0] not in knowing]
+    assert len(files) > 100
+    theirs = {name for file in files for name in imports(file) if name.split(".")[0] == "opentelemetry"}
+    assert theirs == {"opentelemetry", "opentelemetry.context"}
+    for file in files:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        told = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "opentelemetry"]
+        assert {alias.name for node in told for alias in node.names} <= {"context"}, file
 
 
 def test_no_module_but_the_command_line_imports_a_library_at_its_top() -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from bedrock_clients import COHERE, NOVA, TEXT, TITAN, call, connect, each_client, invoke
 from conftest import Telemetry
-from fakes.bedrock_server import BedrockServer
+from fakes.bedrock_server import TOKENS, BedrockServer
+from fakes.faults import Fault
 from otel_embed.providers import bedrock_bodies
 
 IMAGE = "amazon.titan-embed-image-v1"
@@ -119,6 +120,13 @@ def test_each_familys_body_is_read(
     assert found.get("otel_embed.cost.usd") == (None if cost is None else pytest.approx(cost))
     assert telemetry.total("otel_embed.unpriced") == (cost is None)
     assert found.get("gen_ai.usage.input_tokens", 0) == server.billed.tokens
+
+
+def test_tokens_that_are_counted_of_an_image_are_not_billed_beside_it(telemetry: Telemetry, server: BedrockServer) -> None:
+    server.script([Fault(headers={TOKENS: "258"})])
+    invoke(server, IMAGE, {"inputImage": PICTURE})
+    found = call(telemetry)
+    assert (found["gen_ai.usage.input_tokens"], found["otel_embed.cost.usd"]) == (258, 6e-05)
 
 
 LARGE = PICTURE * (bedrock_bodies.PARSED // len(PICTURE) + 1)

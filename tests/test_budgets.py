@@ -353,6 +353,12 @@ class TestAccounts:
         assert (standing.spent, standing.remaining, standing.period.key) == (0, 100, "2026-11-26")
         assert [standing.warned for standing in accounts.spend("openai", SMALL, (), 80, now[0])] == [80]
 
+    def test_a_mark_between_two_amounts_is_not_reached_by_the_lower(self) -> None:
+        now = [at("UTC", 2026, 1, 1)]
+        accounts = Accounts([Rule("daily", "day", 3)], Calendar(), False, lambda: now[0])
+        told = [[standing.warned for standing in accounts.spend("openai", SMALL, (), 1, now[0])] for _ in range(3)]
+        assert told == [[], [50], [100]]
+
     def test_a_call_of_yesterday_is_counted_yesterday(self) -> None:
         now = [at("Europe/Berlin", 2026, 11, 26, 0, 0)]
         accounts = self.accounts(now, keeps=True)

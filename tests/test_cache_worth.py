@@ -110,6 +110,8 @@ def test_what_another_process_cached_is_estimated_at_the_rate_of_what_is_billed_
     embedder.embed_documents(["four words in all"])
     saved = otel_embed.summary().saved_tokens
     assert saved == pytest.approx(billed_for("four words in all"), abs=1)
+    embedder.embed_documents(["four words in all", "five words are here, yes"])
+    assert otel_embed.summary().saved_tokens == 2 * saved + billed_for("five words are here, yes")
 
 
 def test_attempts_that_fail_save_nothing(telemetry: Telemetry, server: OpenAIServer) -> None:
@@ -121,6 +123,7 @@ def test_attempts_that_fail_save_nothing(telemetry: Telemetry, server: OpenAISer
         for _ in range(3):
             with pytest.raises(openai.BadRequestError):
                 embedder.embed_documents([*TEXTS, "a new one"])
+        assert otel_embed.summary().caches["InMemoryByteStore"].money.saved_usd == 0.0, "which is known"
         embedder.embed_documents([*TEXTS, "a new one"])
     summary = otel_embed.summary()
     assert summary.saved_tokens == usage.saved_tokens == billed
@@ -160,6 +163,8 @@ def test_what_texts_were_billed_is_not_learned_from_a_call_that_fails(
 class Slow(Embeddings):
     """An embedder that takes its time."""
 
+    fails = False
+
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
@@ -167,6 +172,8 @@ class Slow(Embeddings):
         import time
 
         time.sleep(self.seconds * len(texts))
+        if self.fails:
+            raise TimeoutError
         return [[1.0]] * len(texts)
 
     def embed_query(self, text: str) -> list[float]:
@@ -192,8 +199,11 @@ def test_the_time_of_lookups_and_writes_is_set_against_that_of_embedding(telemet
     embedder.embed_documents(["a", "b", "c", "d"])
     for _ in range(3):
         embedder.embed_documents(["a", "b", "c", "d"])
+    embedder.underlying_embeddings.fails = True
+    with pytest.raises(TimeoutError):
+        embedder.embed_documents(["e"])
     time = otel_embed.summary().caches["SlowStore"].time
-    assert (time.hits, time.misses, time.embedded) == (12, 4, 4)
+    assert (time.hits, time.misses, time.embedded) == (12, 5, 4), "how long a failure took says nothing"
     assert 0.032 <= time.lookup_seconds < 1 and 0.016 <= time.write_seconds < 1 and 0.08 <= time.embed_seconds < 2
     assert time.break_even is not None and 0 < time.break_even < 1
     assert time.saved_seconds is not None and time.saved_seconds > 0.05
@@ -254,6 +264,8 @@ def test_without_a_price_nothing_is_known_to_be_saved(
 ) -> None:
     store = InMemoryByteStore()
     cached(server, "acme-embed-9", store).embed_documents(TEXTS)
+    summary = otel_embed.summary()
+    assert summary.cached_models["acme-embed-9"] == summary.caches["InMemoryByteStore"].money == Money(None, 0.0)
     path = tmp_path / "misses.json"
     path.write_text(json.dumps(otel_embed.summary().document))
     Telemetry().instrument()  # as a new process: it has seen nothing

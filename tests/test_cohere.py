@@ -6,6 +6,7 @@ import inspect
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any, ClassVar
 
@@ -141,6 +142,9 @@ def test_a_large_call_is_a_span_over_those_of_its_requests(
     assert telemetry.total("otel_embed.cost") == 400 * TestV1.picodollars / 1e12
     seconds = sum(sum(stages(part).values()) for part in parts)
     assert telemetry.total("otel_embed.stage.time") == pytest.approx(seconds, abs=1e-6)
+    (row,) = summary.document["providers"]
+    assert row["calls"] == row["latency"]["count"] == 3
+    assert sum(row["stages"].values()) == pytest.approx(seconds, abs=1e-6)
 
 
 @divides
@@ -190,6 +194,19 @@ def test_calls_in_threads_of_another_kind_are_counted_once(
     client.embed(**TestV1().asked(["one two"] * texts, 0, 10))
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens == 2 * texts
     assert telemetry.total("otel_embed.inputs") == texts
+
+
+@pytest.mark.skipif(VERSION < (5, 8), reason="an executor can be chosen since cohere 5.8")
+def test_a_budget_stops_a_large_call_as_a_whole_or_not_at_all(telemetry: Telemetry, server: CohereServer) -> None:
+    """The first of its requests spends the budget; the others are parts of a call that has begun."""
+    telemetry.instrument(daily_budget_usd=1e-9, budget_action="block")
+    with ThreadPoolExecutor(1) as one_at_a_time:
+        client = cohere.Client(api_key="x", base_url=server.origin + PATH, thread_pool_executor=one_at_a_time)
+        client.embed(**TestV1().asked(["one two"] * 200, 0, 10))
+        assert len(server.requests) == 3
+        with pytest.raises(otel_embed.BudgetExceeded):
+            client.embed(**TestV1().asked(["one two"] * 200, 0, 10))
+    assert len(server.requests) == 3
 
 
 @pytest.mark.skipif(VERSION < (6, 1), reason="new in cohere 6")

@@ -14,13 +14,14 @@ from langchain_core.stores import InMemoryByteStore
 from langchain_openai import OpenAIEmbeddings
 from opentelemetry.sdk.trace import ReadableSpan
 
-from clients import SMALL, stages
+from clients import SMALL
 from conftest import Telemetry, run
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 from otel_embed.report.chat_totals import ChatTotals
 from otel_embed.report.metrics import MetricReport
 from otel_embed.report.totals import Totals
+from spans import stages
 
 
 def asked(n: int) -> dict[str, Any]:

@@ -67,6 +67,27 @@ def test_no_function_is_declared_twice(provider: Provider) -> None:
     assert len(set(targets)) == len(targets)
 
 
+MANY = {"contents", "documents", "images", "input", "inputs", "queries", "texts", "urls"}
+
+
+def given_as(parameter: str) -> Any:
+    return ["one", "two"] if parameter in MANY else 8 if "dimension" in parameter else f"some {parameter}"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("call", [target for _, target in INSTALLED if isinstance(target, Call)], ids=name)
+def test_an_argument_is_found_by_its_place_as_by_its_name(call: Call) -> None:
+    """The first three: nobody writes more of them without their names."""
+    module, _, path = call.target.partition(":")
+    owner, attribute, _ = wrapt.resolve_path(importlib.import_module(module), path)
+    original = inspect.getattr_static(owner, attribute)
+    bound = inspect.isclass(owner) and not isinstance(original, staticmethod)
+    function = inspect.unwrap(getattr(original, "__func__", original))
+    parameters = [each.name for each in inspect.signature(function).parameters.values() if each.kind == each.POSITIONAL_OR_KEYWORD]
+    named = {parameter: given_as(parameter) for parameter in parameters[bound:][:3]}
+    assert call.request(Arguments(None, tuple(named.values()), {})) == call.request(Arguments(None, (), named))
+
+
 def words(call: Call) -> list[str]:
     """The names that a call's readers look for, from their source."""
     files = (inspect.getsourcefile(call.request), inspect.getsourcefile(reading))

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from importlib.metadata import version
@@ -314,6 +315,18 @@ class TestLibraries:
         shutil.rmtree(machine.folder / "acme")
         shutil.rmtree(machine.folder / "acme_embeddings-3.1.dist-info")
         assert "acme-embeddings" in machine("--offline").the("Libraries", "not installed")["said"]
+
+    def test_one_that_asks_a_network_when_it_is_imported_does_not(self, machine: Doctor) -> None:
+        """LiteLLM would fetch its price map: ``--offline`` means what it says."""
+        others = ",".join(name for name in REAL.split(",") if name != "litellm")
+        with socket.create_server(("127.0.0.1", 0)) as proxy:
+            proxy.setblocking(False)
+            url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+            ways = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), url)
+            found = machine("--offline", OTEL_EMBED_DISABLED_PROVIDERS=others, NO_PROXY="", no_proxy="", **ways)
+            assert "observed" in found.the("Libraries", "litellm 1")["said"]
+            with pytest.raises(BlockingIOError):
+                proxy.accept()
 
     def test_a_third_party_whose_provider_cannot_be_loaded_is_named(self, doctor: Doctor) -> None:
         files = {"broken_for_otel_embed.py": "PROVIDER = 'no provider'\n"}

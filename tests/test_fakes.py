@@ -20,7 +20,6 @@ from typing import Any
 
 import openai
 import pytest
-from packaging.version import Version
 
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
@@ -31,11 +30,6 @@ from otel_embed.demo.vectors import embed, tokenize
 
 Create = Callable[..., Any]
 MODEL = "text-embedding-3-small"
-
-pytestmark = pytest.mark.skipif(
-    Version(openai.__version__) < Version("1.109"), reason="older clients parse errors and count retries otherwise"
-)
-
 
 def create(client: dict[str, Any], arguments: dict[str, Any]) -> Any:
     with openai.OpenAI(**client) as opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -14,7 +15,7 @@ from conftest import Telemetry, run
 from every_provider import EveryProvider
 from fakes.api_server import ApiServer
 from fakes.faults import Fault
-from fakes.google_server import IMAGE_TOKENS, GoogleServer
+from fakes.google_server import FILE_TOKENS, GoogleServer
 from spans import calls, stages, usage, whole
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession")  # the client's own class
@@ -150,9 +151,30 @@ def test_images_have_a_price_of_their_own(
     assert told["otel_embed.input.kind"] == kind
     tokens = 2 if text else 1  # of a text that is empty, the fake server says 1
     splits = "tokens_details" in types.ContentEmbeddingStatistics.model_fields
-    assert told["gen_ai.usage.input_tokens"] == (tokens if splits else tokens + IMAGE_TOKENS)
-    price = pytest.approx(tokens * 0.2e-6 + IMAGE_TOKENS * 0.45e-6)
+    assert told["gen_ai.usage.input_tokens"] == (tokens if splits else tokens + FILE_TOKENS)
+    price = pytest.approx(tokens * 0.2e-6 + FILE_TOKENS * 0.45e-6)
     assert told.get("otel_embed.cost.usd") == (price if splits else None)
+
+
+@merges
+def test_what_has_no_price_leaves_the_call_without_a_cost(telemetry: Telemetry, server: GoogleServer) -> None:
+    """Though its text has one."""
+    audio = types.Part.from_bytes(data=b"no sound", mime_type="audio/mp3")
+    embed(client(server.origin, vertex=True), ["one two", audio], TWO)
+    (span,) = calls(telemetry)
+    assert span.attributes["gen_ai.usage.input_tokens"] >= 2 and "otel_embed.cost.usd" not in span.attributes
+    assert telemetry.total("otel_embed.unpriced") == 1
+
+
+def test_a_price_of_ones_own_by_the_token_is_in_the_place_of_that_by_the_character(
+    telemetry: Telemetry, server: GoogleServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text(f'[[price]]\nprovider = "vertex_ai"\nmodel = "{OLDER}"\nusd_per_million_tokens = 1\n')
+    telemetry.instrument(prices=str(file))
+    embed(client(server.origin, vertex=True), ["one two", "three"], OLDER)
+    (span,) = calls(telemetry)
+    assert (span.attributes["otel_embed.cost.usd"], span.attributes["otel_embed.cost.source"]) == (3e-06, "user")
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ from haystack.components.embedders import (
     OpenAITextEmbedder,
 )
 from haystack.utils import Secret
-from opentelemetry.sdk.trace import ReadableSpan
 
 import otel_embed
 from conftest import Telemetry, run
 from fakes.distributions import distribution
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
+from spans import told
 
 SMALL = "text-embedding-3-small"
 asynchronous = pytest.mark.skipif(
@@ -42,14 +42,6 @@ def embedder(kind: Any, server: OpenAIServer, **options: Any) -> Any:
 
 def call(it: Any, asynchronously: bool, **content: Any) -> Any:
     return run(it.run_async(**content)) if asynchronously else it.run(**content)
-
-
-def told(span: ReadableSpan) -> dict[str, Any]:
-    """What a span says, without its stages; those add up to its duration."""
-    attributes = dict(span.attributes or {})
-    stages = [attributes.pop(name) for name in list(attributes) if name.startswith("otel_embed.stage.")]
-    assert sum(stages) == pytest.approx((span.end_time - span.start_time) / 1e9, abs=1e-6)
-    return attributes
 
 
 def tree(telemetry: Telemetry) -> set[tuple[str, str]]:

@@ -10,11 +10,11 @@ from types import ModuleType
 import openai
 import pytest
 
-from clients import LIBRARIES, SMALL, Client, http_client, stages
+from clients import LIBRARIES, SMALL, Client, http_client
 from conftest import Telemetry, run
 from fakes.faults import Fault
 from fakes.http2_server import Http2Server
-from spans import is_late
+from spans import is_late, stages
 
 DELAY = 0.4
 

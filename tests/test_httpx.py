@@ -11,11 +11,11 @@ from typing import Any
 import openai
 import pytest
 
-from clients import LIBRARIES, SMALL, Client, http_client, stages, streams
+from clients import LIBRARIES, SMALL, Client, http_client, streams
 from conftest import Telemetry
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
-from spans import calls, is_late
+from spans import calls, is_late, stages
 
 DELAY = 0.4
 """Seconds. What is not delayed takes a few milliseconds; a busy machine may make that a hundred."""

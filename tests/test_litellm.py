@@ -416,7 +416,9 @@ def test_what_its_cache_knows_no_provider_is_asked(telemetry: Telemetry, server:
     }
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens == 3
     assert {"cache_lookup", "other"} == stages(second).keys() and telemetry.total("otel_embed.inputs") == 2
-    (row,) = otel_embed.summary().document["caches"]
+    document = otel_embed.summary().document
+    (provider,), (row,) = document["providers"], document["caches"]
+    assert provider["calls"] == provider["latency"]["count"] == 1
     assert (row["component"], row["store"], row["hits"], row["misses"]) == ("openai", "litellm", 2, 2)
     assert telemetry.total("otel_embed.cost") == telemetry.total("otel_embed.saved.cost") == 6e-08
     assert telemetry.total("otel_embed.cache.lookups", otel_embed__cache__outcome="hit") == 2
@@ -436,6 +438,7 @@ def test_of_what_its_cache_knows_in_part_the_rest_is_billed(
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == 2 + rest
     assert telemetry.total("otel_embed.cost") == pytest.approx((2 + rest) * 20_000 / 1e12)
     assert telemetry.total("otel_embed.cache.lookups", otel_embed__cache__outcome="hit") == 3
+    assert telemetry.total("otel_embed.inputs") == otel_embed.summary().inputs == 3
 
 
 @newest

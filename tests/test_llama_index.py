@@ -16,12 +16,13 @@ from llama_index.core.ingestion import IngestionCache, IngestionPipeline
 from llama_index.core.schema import TextNode, TransformComponent
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.openai import OpenAIEmbedding
-from opentelemetry.sdk.trace import ReadableSpan
 
 import otel_embed
 from conftest import Telemetry, run
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
+from otel_embed.report.cache_worth import Money
+from spans import told
 
 SMALL = "text-embedding-3-small"
 FIELDS: dict[str, Any] = getattr(BaseEmbedding, "model_fields", None) or BaseEmbedding.__fields__
@@ -54,14 +55,6 @@ def tree(telemetry: Telemetry) -> dict[str, list[str]]:
     for span in telemetry.spans():
         found.setdefault(names[span.parent.span_id] if span.parent else "", []).append(span.name)
     return found
-
-
-def told(span: ReadableSpan) -> dict[str, Any]:
-    """What a span says, without its stages; those add up to its duration."""
-    attributes = dict(span.attributes or {})
-    stages = [attributes.pop(name) for name in list(attributes) if name.startswith("otel_embed.stage.")]
-    assert sum(stages) == pytest.approx((span.end_time - span.start_time) / 1e9, abs=1e-6)
-    return attributes
 
 
 class Handmade(BaseEmbedding):
@@ -249,6 +242,25 @@ def test_behind_a_cache_an_embedder_of_ones_own_is_counted_by_its_misses(telemet
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == usage.tokens == 6
     assert telemetry.total("otel_embed.inputs") == usage.inputs == otel_embed.summary().inputs == 3
     assert (usage.cache_hits, usage.cache_misses, usage.saved_tokens) == (3, 3, 4)
+    assert otel_embed.summary().caches["SimpleKVStore"].money == Money(None, None), "nobody knows what they cost"
+
+
+@caches
+def test_a_budget_does_not_stop_one_that_has_a_cache(telemetry: Telemetry) -> None:
+    """Nothing that could be stopped lies between the cache, which may know the answer, and its work."""
+
+    class Own(Handmade):
+        """Billed, as far as its class tells."""
+
+    Own.__module__ = "llama_index.embeddings.openai.own"
+    telemetry.instrument(daily_budget_usd=1e-9, budget_action="block")
+    it = Own(model_name=SMALL, embeddings_cache=SimpleKVStore())
+    assert [it.get_text_embedding(text)[0] for text in ("four", "four", "other")] == [4.0, 4.0, 5.0]
+    assert otel_embed.summary().cost_usd > 1e-9
+    alone = Own(model_name=SMALL)
+    alone.get_text_embedding("four")
+    with pytest.raises(otel_embed.BudgetExceeded):
+        alone.get_text_embedding("four")
 
 
 def _stage_times(telemetry: Telemetry) -> tuple[float, float]:

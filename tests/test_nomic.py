@@ -22,7 +22,6 @@ from spans import stages
 
 VERSION = tuple(int(part) for part in version("nomic").split("."))
 MODEL, VISION = "nomic-embed-text-v1.5", "nomic-embed-vision-v1.5"
-pytestmark = pytest.mark.skipif(VERSION < (3, 0, 30), reason="not supported")
 
 
 @pytest.fixture(autouse=True)

@@ -311,6 +311,7 @@ def test_a_stage_is_used_by_many_threads_and_within_itself(telemetry: Telemetry)
         thread.start()
     for thread in threads:
         thread.join()
+    assert len(telemetry.spans()) == 2
     for span in telemetry.spans():
         told = {name: value for name, value in span.attributes.items() if ".stage." in name}
         assert sum(told.values()) == pytest.approx((span.end_time - span.start_time) / 1e9, abs=1e-6)

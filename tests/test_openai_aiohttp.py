@@ -8,11 +8,11 @@ from typing import Any
 import openai
 import pytest
 
-from clients import SMALL, Client, stages
+from clients import SMALL, Client
 from conftest import Telemetry, run
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
-from spans import is_late
+from spans import is_late, stages
 
 DELAY = 0.4
 pytestmark = pytest.mark.skipif(

@@ -21,8 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from otel_embed.pricing import prices as module
-from otel_embed.pricing.chat import ChatPrices
+from otel_embed.pricing.chat import ChatPrice, ChatPrices
 from otel_embed.pricing.prices import Price, Prices
+from otel_embed.record import Cost
 from otel_embed.run_record import ChatUsage
 
 if sys.version_info >= (3, 11):
@@ -337,6 +338,39 @@ def test_a_users_row_replaces_the_prices_it_names_and_the_unit_of_text(override:
     pixels = prices.find_media("pixels", "voyage", "voyage-multimodal-3.5")
     assert pixels is not None
     assert (pixels.picodollars, pixels.source) == (600, "table")
+    assert prices.find_media("tokens", "voyage", "voyage-multimodal-3.5") is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "dollars"),
+    [
+        (ChatUsage(100, 10), 120e-6),
+        (ChatUsage(100, 10, reasoning_tokens=9), 120e-6),
+        (ChatUsage(100, 10, cached_tokens=0, cache_written_tokens=0), 120e-6),
+        (ChatUsage(101, 10), None),
+        (ChatUsage(100, 10, cached_tokens=1), None),
+        (ChatUsage(100, 10, cache_written_tokens=1), None),
+        (ChatUsage(100, None), None),
+        (ChatUsage(None, 10), None),
+    ],
+)
+def test_what_a_chat_models_row_does_not_tell_has_no_known_cost(usage: ChatUsage, dollars: float | None) -> None:
+    row = ChatPrice(1.0, 2.0, cached_input=None, cache_write=None, up_to_input_tokens=100, source="user", url="", checked="")
+    assert row.cost(usage) == (None if dollars is None else Cost(dollars, "user"))
+
+
+@pytest.mark.parametrize(
+    ("usage", "dollars"),
+    [
+        (ChatUsage(100, 10, cached_tokens=60), 60e-6),
+        (ChatUsage(100, 10, cache_written_tokens=40), 170e-6),
+        (ChatUsage(100, 10, cached_tokens=60, cache_written_tokens=40), 110e-6),
+        (ChatUsage(100, 10, cache_written_tokens=40, kept_for_an_hour_tokens=1), None),
+    ],
+)
+def test_what_a_provider_keeps_has_its_own_price(usage: ChatUsage, dollars: float | None) -> None:
+    row = ChatPrice(1.0, 2.0, cached_input=0.0, cache_write=2.25, up_to_input_tokens=None, source="user", url="", checked="")
+    assert row.cost(usage) == (None if dollars is None else Cost(dollars, "user"))
 
 
 ALLOWED = (

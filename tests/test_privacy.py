@@ -6,6 +6,8 @@ import asyncio
 import io
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,32 @@ TEXT, KEY, PASSWORD, SAID, HEADER, BAGGAGE = (
 )
 SECRETS = (TEXT, KEY, PASSWORD, SAID, HEADER, BAGGAGE)
 MODEL = "text-embedding-3-small"
+
+
+HEARING = """
+import os, sys
+connected, written = set(), set()
+def hear(event, said):
+    if event == "socket.connect":
+        connected.add(said[1])
+    elif event == "open" and said[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        written.add(said[0])
+sys.addaudithook(hear)
+import otel_embed
+otel_embed.instrument()
+from langchain_classic.embeddings import CacheBackedEmbeddings
+from langchain_core.stores import InMemoryByteStore
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+url = sys.argv[1]
+embedder = OpenAIEmbeddings(model="text-embedding-3-small", base_url=url, api_key="x", check_embedding_ctx_length=False)
+cached = CacheBackedEmbeddings.from_bytes_store(embedder, InMemoryByteStore(), namespace="n", key_encoder="sha256")
+for _ in range(2):
+    cached.embed_documents(["one two", "three"])
+ChatOpenAI(model="gpt-4o-mini", base_url=url, api_key="x").invoke("one")
+otel_embed.flush()
+assert otel_embed.summary().cache_hits == 2
+print(sorted(connected), sorted(filter(os.path.isfile, written)))  # tempfile tries whether it may write
+"""
 
 
 class Failing(Embeddings):
@@ -151,3 +179,10 @@ def test_an_attribute_that_was_asked_for_is_told(telemetry: Telemetry, server: O
     telemetry.instrument(baggage_attributes=("token",))
     everything(server)
     assert any(BAGGAGE in span.to_json() for span in telemetry.spans())
+
+
+def test_it_connects_to_nothing_and_leaves_no_file(server: OpenAIServer) -> None:
+    """A program connects to its provider alone."""
+    ran = subprocess.run([sys.executable, "-B", "-c", HEARING, server.url], capture_output=True, text=True)
+    port = int(server.url.rpartition(":")[2].partition("/")[0])
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"[('127.0.0.1', {port})] []\n", "")

@@ -8,16 +8,20 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from documents import PRICES, README, ROOT, blocks, commands
+from documents import PAGES, PRICES, README, ROOT, anchors, blocks, commands, outside_blocks
 from fakes.openai_server import OpenAIServer
 from otel_embed import environment_variables
 from otel_embed.backends.naming import label
 from otel_embed.backends.signals import SIGNALS
 from otel_embed.cli import COMMANDS
+from otel_embed.frameworks import FRAMEWORKS
+from otel_embed.pricing.prices import inspect
+from otel_embed.providers import PROVIDERS
 from otel_embed.report import names
 
 BIN = Path(sys.executable).parent
@@ -63,6 +67,26 @@ def test_the_commands_about_prices_work_as_they_stand(tmp_path: Path) -> None:
                 ["sh", "-c", command.replace(" check ", " check --max-age 9999 ")],
                 cwd=tmp_path, env=environment(), capture_output=True, check=True,
             )  # fmt: skip
+
+
+def test_the_commands_of_other_pages_work_as_they_stand(server: OpenAIServer, tmp_path: Path) -> None:
+    """doctor finds fault, as nobody takes telemetry here; it need not import every library for that."""
+    (tmp_path / "app.py").write_text(APP.format(url=server.url))
+    texts = {name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in
+             ("alerts", "dashboards", "doctor", "live", "thresholds")}  # fmt: skip
+    (tmp_path / "thresholds.toml").write_text("".join(blocks(texts["thresholds"], "toml")))
+    ours = [command for text in texts.values() for command in commands(text) if not command.startswith("export ")]
+    assert len(ours) == 12
+    others = (each.name for each in (*PROVIDERS, *FRAMEWORKS) if each.name != "openai")
+    quick = environment() | {"OTEL_EMBED_DISABLED_PROVIDERS": ",".join(others)}
+    for command in ours:
+        env = quick if command.startswith("otel-embed doctor") else environment()
+        ran = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert ran.returncode == (1 if re.fullmatch(r"otel-embed doctor(?: --json)?", command) else 0), (command, ran.stderr)
+        assert ran.stdout or ">" in command, command
+    written = {command.rpartition("> ")[2] for command in ours if ">" in command} | {"grafana", "datadog"}
+    assert written == {path.name for path in tmp_path.iterdir()} - {"app.py", "thresholds.toml"}
+    assert all((tmp_path / name).stat().st_size for name in written)
 
 
 def test_the_other_commands_are_run_elsewhere() -> None:
@@ -115,10 +139,33 @@ def test_every_command_is_in_the_table() -> None:
     assert re.findall(r"^\| `otel-embed ([\w-]+)", section, re.MULTILINE) == list(COMMANDS)
 
 
-def test_every_link_to_a_file_leads_somewhere() -> None:
-    for page in [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/README.md")]:
-        links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
-        assert [link for link in links if not (page.parent / link).exists()] == [], page
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?://)([^)]+)\)", outside_blocks(page.read_text(encoding="utf-8"))):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+def test_links_are_found() -> None:
+    assert anchors("# A `b` c\n```\n# no\n```\n## Jobs, that-run\n") == {"a-b-c", "jobs-that-run"}
+    found = [link for page in PAGES for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))]
+    assert len(PAGES) > 50 and len(found) > 100 and any("#" in link for link in found)
+
+
+def test_what_the_pages_of_libraries_show_is_valid(tmp_path: Path) -> None:
+    shown = [page.read_text(encoding="utf-8") for page in PAGES if page.parent.name in ("frameworks", "providers")]
+    prices = [block for text in shown for block in blocks(text, "toml")]
+    declared = [block for text in shown for block in blocks(text, "python")]
+    assert prices and declared
+    for block in prices:
+        (tmp_path / "prices.toml").write_text(block)
+        assert inspect(str(tmp_path / "prices.toml")) == (block.count("[[price]]"), [])
+    for block in declared:
+        space: dict[str, Any] = {}
+        exec(block, space)
+        assert space["PROVIDER"].calls
 
 
 def test_the_provider_that_contributing_shows_is_the_one_there_is() -> None:

@@ -22,7 +22,7 @@ from otel_embed.record import (
     Usage,
 )
 from otel_embed.report.sketch import Sketch
-from otel_embed.report.totals import CacheTotals, Series, Totals
+from otel_embed.report.totals import MAX_SERIES, OVERFLOW, CacheTotals, Series, Totals
 
 NANOSECONDS = st.integers(1, 10**10)
 TOKENS = st.integers(0, 10**6)
@@ -100,6 +100,32 @@ def test_a_batch_comes_to_what_its_calls_come_to_one_by_one(calls: list[Embeddin
     of_one, of_the_other = ({series.key: said(series) for series in totals.series()} for totals in (together, apart))
     assert of_one == of_the_other
     assert (together.first_start_ns, together.last_end_ns) == (apart.first_start_ns, apart.last_end_ns)
+
+
+def call(model: str, component: Component | None = None, tenant: str = "acme") -> EmbeddingCall:
+    """One of two inputs and five tokens that cost a picodollar."""
+    return EmbeddingCall(
+        provider="openai", component=component, request_model=model, response_model=model,
+        server=Server("127.0.0.1", 80), attribution=(("tenant", tenant),), local=False, is_leaf=True, root=True,
+        metered=True, inputs=2, kind="text", dimensions=None, encoding_format=None, usage=Usage(5, "reported"),
+        cost=Cost(1e-12, "table"), start_unix_ns=1, duration_ns=1, stages=(), retries=("429",), cache=None,
+        failure=None, request_bytes=None, answer=None, work=None,
+    )  # fmt: skip
+
+
+def test_models_without_end_are_one_series_from_some_number_on_and_none_is_lost() -> None:
+    totals = Totals()
+    for number in range(MAX_SERIES + 50):
+        totals.add([call(f"m{number}"), call(f"m{number}")])
+    totals.add([call("another", Component("langchain", "Mine", "embed_query"), "globex")])
+    series = totals.series()
+    assert len(series) == MAX_SERIES + 2
+    others, last = series[MAX_SERIES:]
+    assert (others.key.provider, others.key.component, others.key.request_model) == ("openai", None, OVERFLOW)
+    assert (last.key.component, last.key.attribution) == (OVERFLOW, (("tenant", OVERFLOW),))
+    assert (others.calls, others.retries, last.calls) == (100, {"429": 100}, 1)
+    assert sum(each.tokens["reported"] for each in series) == 5 * (2 * (MAX_SERIES + 50) + 1)
+    assert sum(each.picodollars for each in series) == 2 * (MAX_SERIES + 50) + 1
 
 
 @given(st.lists(st.floats() | st.sampled_from((nan, inf, -inf, 0.0, 1e-9, 1e9)), max_size=20))

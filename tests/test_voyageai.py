@@ -14,7 +14,10 @@ from PIL import Image
 from conftest import Telemetry, run
 from every_provider import TEXTS, EveryProvider
 from fakes.api_server import ApiServer
+from fakes.faults import Fault
+from fakes.server import Received
 from fakes.voyage_server import PIXELS, VoyageServer
+from otel_embed.demo.ledger import Bill
 from spans import stages
 
 VERSION = tuple(int(part) for part in version("voyageai").split("."))
@@ -135,6 +138,25 @@ def test_pixels_are_billed_beside_texts(telemetry: Telemetry, server: VoyageServ
     assert [each.get("gen_ai.usage.input_tokens") for each in told] == [3, None, None, 3]
     text, pixels = 3 * 0.12e-6, PIXELS * 0.0006e-6
     assert [each["otel_embed.cost.usd"] for each in told] == pytest.approx([text + pixels, pixels, pixels, text])
+
+
+class WithoutPixels(VoyageServer):
+    def embeddings(self, received: Received, fault: Fault) -> tuple[Any, Bill]:
+        answer, billed = super().embeddings(received, fault)
+        answer["usage"] |= {"image_pixels": 0, "video_pixels": 0}
+        return answer, billed
+
+
+@multimodal
+@either
+def test_where_nobody_tells_the_pixels_the_cost_is_unknown(telemetry: Telemetry, asynchronous: bool) -> None:
+    with WithoutPixels() as server:
+        ask(server, asynchronous, "multimodal_embed", [["one two", Image.new("RGB", (2, 2))]], MULTIMODAL)
+        ask(server, asynchronous, "multimodal_embed", [["one two"]], MULTIMODAL)
+    pictured, text = (span.attributes for span in telemetry.spans(f"embeddings {MULTIMODAL}"))
+    assert pictured["gen_ai.usage.input_tokens"] == text["gen_ai.usage.input_tokens"] == 2
+    assert "otel_embed.cost.usd" not in pictured and text["otel_embed.cost.usd"] == pytest.approx(2 * 0.12e-6)
+    assert telemetry.total("otel_embed.unpriced") == 1
 
 
 @pytest.mark.skipif(VERSION < (0, 5), reason="new in voyageai 0.5")

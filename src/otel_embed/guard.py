@@ -1,6 +1,6 @@
 """Never break the application: the one place where our own errors are contained.
 
-``Guard`` and the wrappers in ``patching`` are the trusted base. Whatever else of ours runs during an
+``Guard`` and the wrappers in ``wrapping`` are the trusted base. Whatever else of ours runs during an
 application's call runs inside a guard.
 """
 

@@ -10,13 +10,13 @@ from typing import Any
 import openai
 import pytest
 import redis
-from opentelemetry.sdk.trace import ReadableSpan
 from redisvl.extensions.cache.embeddings import EmbeddingsCache
 
 import otel_embed
 from conftest import Telemetry
 from e2e.redis_server import redis_server
 from fakes.openai_server import OpenAIServer
+from spans import told
 
 SMALL = "text-embedding-3-small"
 BYTES = "content" in inspect.signature(EmbeddingsCache.get).parameters
@@ -36,14 +36,6 @@ def cache(url: str) -> Iterator[EmbeddingsCache]:
     it = EmbeddingsCache(name="embedcache", redis_url=url)
     yield it
     it.disconnect()
-
-
-def told(span: ReadableSpan) -> dict[str, Any]:
-    """What a span says, without its stages; those add up to its duration."""
-    attributes = dict(span.attributes or {})
-    stages = {name: attributes.pop(name) for name in list(attributes) if name.startswith("otel_embed.stage.")}
-    assert sum(stages.values()) == pytest.approx((span.end_time - span.start_time) / 1e9, abs=1e-6)
-    return attributes
 
 
 def lookups(telemetry: Telemetry) -> tuple[float, float]:

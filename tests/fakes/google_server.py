@@ -18,8 +18,8 @@ STATUS = {
     500: "INTERNAL",
     503: "UNAVAILABLE",
 }
-IMAGE_TOKENS = 258
-"""Of any image."""
+FILE_TOKENS = 258
+"""Of any image or recording."""
 
 
 class GoogleServer(ApiServer):
@@ -43,13 +43,14 @@ class GoogleServer(ApiServer):
             vectors = []
         if method == "predict":
             return _predicted(texts, vectors, fault), billed
-        images = sum("inlineData" in part for each in parts for part in each) * IMAGE_TOKENS
+        files = [_modality(part["inlineData"]) for each in parts for part in each if "inlineData" in part]
         one = method == "embedContent" and vectors
         body = {"embedding": vectors[0]} if one else {"embeddings": vectors}
         if fault.usage == "zeros":
             return {**body, "usageMetadata": {"promptTokenCount": 0}}, billed
-        details = [{"modality": "TEXT", "tokenCount": billed.tokens}, {"modality": "IMAGE", "tokenCount": images}]
-        counts = {"promptTokenCount": billed.tokens + images, "promptTokensDetails": details[: 1 + bool(images)]}
+        details = [{"modality": "TEXT", "tokenCount": billed.tokens}]
+        details += [{"modality": kind, "tokenCount": FILE_TOKENS} for kind in files]
+        counts = {"promptTokenCount": sum(each["tokenCount"] for each in details), "promptTokensDetails": details}
         return {**body, **usage(fault, "usageMetadata", **counts)}, billed
 
 
@@ -58,6 +59,10 @@ def _parts(asked: Any) -> list[list[dict[str, Any]]]:
     if "instances" in asked:
         return [[{"text": instance["content"]}] for instance in asked["instances"]]
     return [request["content"]["parts"] for request in asked.get("requests", [asked])]
+
+
+def _modality(file: dict[str, str]) -> str:
+    return (file.get("mimeType") or file["mime_type"]).partition("/")[0].upper()
 
 
 def _predicted(texts: list[str], vectors: list[Any], fault: Fault) -> Any:

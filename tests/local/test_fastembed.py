@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from fastembed import SparseTextEmbedding, TextEmbedding
 from hypothesis import given
-from local_models import DIMENSIONS, LONGEST, VOCABULARY, onnx, stages_of, tokens, told, word_piece
+from local_models import DIMENSIONS, LONGEST, VOCABULARY, onnx, tokens, told, word_piece
 
 import otel_embed
 from conftest import Telemetry
 from otel_embed.provider import Arguments
 from otel_embed.providers import fastembed as provider
+from spans import stages
 from test_reading import ANYTHING
 
 LINE = tuple(int(part) for part in fastembed.__version__.split(".")[:2])
@@ -63,7 +64,7 @@ def test_a_batch_is_one_call_with_all_that_is_known(telemetry: Telemetry, model:
         "otel_embed.usage.source": "counted",
         "otel_embed.device": "cpu",
     }
-    assert set(stages_of(span)) >= {"tokenize", "forward"}
+    assert set(stages(span)) >= {"tokenize", "forward"}
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == 28
     assert telemetry.total("otel_embed.padding") == 20
 
@@ -152,7 +153,7 @@ def test_a_static_model_counts_what_it_looks_up(telemetry: Telemetry, tmp_path: 
         "otel_embed.usage.source": "counted",
         "otel_embed.device": "cpu",
     }
-    assert set(stages_of(span)) >= {"tokenize", "pool"}
+    assert set(stages(span)) >= {"tokenize", "pool"}
     assert len(telemetry.spans(f"load {name}")) == 1
 
 

@@ -16,12 +16,13 @@ import pytest
 import torch
 from FlagEmbedding import BGEM3FlagModel, FlagModel
 from hypothesis import given
-from local_models import DIMENSIONS, LONGEST, stages_of, tokens, told, transformer
+from local_models import DIMENSIONS, LONGEST, tokens, told, transformer
 
 import otel_embed
 from conftest import Telemetry
 from otel_embed.provider import Arguments
 from otel_embed.providers import flag_embedding as provider
+from spans import stages
 from test_reading import ANYTHING
 
 STAGES = tuple(int(part) for part in version("FlagEmbedding").split(".")) >= (1, 4, 1)
@@ -59,10 +60,10 @@ def test_a_call_is_one_span_with_all_that_is_known(telemetry: Telemetry, model: 
         # counts once.
         known["otel_embed.padding.tokens"] = (7 - 5) + (4 - 3)
         assert told(span) == {**known, "gen_ai.usage.input_tokens": 22, "otel_embed.usage.source": "counted"}
-        assert set(stages_of(span)) == {"tokenize", "forward", "pool", "other"}
+        assert set(stages(span)) == {"tokenize", "forward", "pool", "other"}
     else:
         assert told(span) == {**known, "gen_ai.usage.input_tokens": 13, "otel_embed.usage.source": "estimated"}
-        assert set(stages_of(span)) == {"other"}
+        assert set(stages(span)) == {"other"}
 
 
 def test_every_way_to_encode_is_one_call(telemetry: Telemetry, model: FlagModel) -> None:
@@ -95,7 +96,7 @@ def test_a_model_of_dense_and_other_vectors_is_one_call(telemetry: Telemetry, fo
     assert span.attributes["otel_embed.input.count"] == 5
     if STAGES:
         assert span.attributes["gen_ai.usage.input_tokens"] == 22
-        assert {"tokenize", "forward"} <= set(stages_of(span))
+        assert {"tokenize", "forward"} <= set(stages(span))
 
 
 def test_what_the_application_gets_is_untouched(telemetry: Telemetry, model: FlagModel) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from llama_cpp import Llama
-from local_models import gguf, stages_of, told
+from local_models import gguf, told
 
 import otel_embed
 from conftest import Telemetry
 from otel_embed.provider import Arguments
 from otel_embed.providers import llama_cpp as provider
+from spans import stages
 from test_reading import ANYTHING
 
 TEXTS = ["the cat sat", "a dog", "one two three four five"]
@@ -59,7 +60,7 @@ def test_a_call_is_one_span_with_all_that_is_known(telemetry: Telemetry, model: 
         "otel_embed.usage.source": "counted",
         "otel_embed.device": "cpu",
     }
-    assert set(stages_of(span)) == {"tokenize", "forward", "other"}
+    assert set(stages(span)) == {"tokenize", "forward", "other"}
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == 32
 
 

@@ -8,9 +8,10 @@ import pytest
 from langchain_classic.embeddings import CacheBackedEmbeddings
 from langchain_core.stores import InMemoryByteStore
 from langchain_huggingface import HuggingFaceEmbeddings
-from local_models import sentence_transformer, stages_of, tokens
+from local_models import sentence_transformer, tokens
 
 from conftest import Telemetry
+from spans import stages
 
 TEXTS = ["the cat sat", "a dog", "one two three four five"]
 TOKENS = sum(map(tokens, TEXTS))
@@ -31,7 +32,7 @@ def test_the_framework_delegates_to_the_model(telemetry: Telemetry, folder: str)
     assert [span.attributes["gen_ai.usage.input_tokens"] for span in calls] == [TOKENS, tokens(TEXTS[0])]
     for span in parents:
         assert not [name for name in span.attributes if name.startswith("gen_ai.") or "padding" in name]
-        assert {"tokenize", "forward", "pool"} <= set(stages_of(span))
+        assert {"tokenize", "forward", "pool"} <= set(stages(span))
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == TOKENS + tokens(TEXTS[0])
     assert telemetry.total("otel_embed.inputs") == 4
     assert sum(point.count for point in telemetry.metrics()["otel_embed.local.duration"]) == 2

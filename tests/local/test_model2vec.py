@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from local_models import VOCABULARY, stages_of, told, word_piece
+from local_models import VOCABULARY, told, word_piece
 from model2vec import StaticModel
 from tokenizers import Tokenizer
 
@@ -16,6 +16,7 @@ import otel_embed
 from conftest import Telemetry
 from otel_embed.provider import Arguments
 from otel_embed.providers import model2vec as provider
+from spans import stages
 from test_reading import ANYTHING
 
 TEXTS = ["the cat sat", "a dog", "one two three four five"]
@@ -48,9 +49,19 @@ def test_a_call_is_one_span_with_all_that_is_known(telemetry: Telemetry, folder:
         "otel_embed.usage.source": "counted",
         "otel_embed.device": "cpu",
     }
-    assert set(stages_of(span)) == {"tokenize", "pool", "other"}
+    assert set(stages(span)) == {"tokenize", "pool", "other"}
     (fine,) = telemetry.metrics()["otel_embed.local.duration"]
     assert fine.explicit_bounds[0] == 0.0005 and fine.count == 1
+
+
+def test_nobody_is_paid_whatever_a_file_says(telemetry: Telemetry, folder: str, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text('[[price]]\nprovider = "model2vec"\nmodel = "tiny-static"\nusd_per_million_tokens = 5\n')
+    telemetry.instrument(prices=str(prices), daily_budget_usd=0.0, budget_action="block")
+    StaticModel.from_pretrained(folder).encode(TEXTS)
+    (span,) = telemetry.spans("embeddings tiny-static")
+    assert span.status.status_code.name == "UNSET" and "otel_embed.cost.usd" not in span.attributes
+    assert (otel_embed.summary().cost_usd, otel_embed.summary().unpriced_calls) == (0, 0)
 
 
 def test_a_load_is_a_span_and_a_duration(telemetry: Telemetry, folder: str, tmp_path: Path) -> None:

@@ -19,17 +19,7 @@ import pytest
 import sentence_transformers
 import torch
 from hypothesis import given
-from local_models import (
-    DIMENSIONS,
-    LONGEST,
-    VOCABULARY,
-    sentence_transformer,
-    stages_of,
-    tokens,
-    told,
-    transformer,
-    word_piece,
-)
+from local_models import DIMENSIONS, LONGEST, VOCABULARY, sentence_transformer, tokens, told, transformer, word_piece
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 import otel_embed
@@ -37,6 +27,7 @@ from conftest import Telemetry
 from otel_embed.provider import Arguments
 from otel_embed.providers import sentence_transformers as provider
 from otel_embed.quality import vectors
+from spans import stages
 from test_reading import ANYTHING
 
 LINE = tuple(int(part) for part in sentence_transformers.__version__.split(".")[:2])
@@ -89,12 +80,12 @@ def test_a_call_is_one_span_with_all_that_is_known(telemetry: Telemetry, model: 
         "otel_embed.usage.source": "counted",
         "otel_embed.device": "cpu",
     }
-    assert set(stages_of(span)) == {"tokenize", "forward", "pool", "other"}
+    assert set(stages(span)) == {"tokenize", "forward", "pool", "other"}
 
 
 def test_a_call_is_counted_once_in_each_metric(telemetry: Telemetry, model: SentenceTransformer) -> None:
     model.encode([*TEXTS, LONG], batch_size=2)
-    stages = stages_of(the_call(telemetry))
+    spent_in = stages(the_call(telemetry))
     metrics = telemetry.metrics()
     place = {"gen_ai.provider.name": "sentence_transformers", "gen_ai.request.model": "tiny-bert"}
     operation = {"gen_ai.operation.name": "embeddings", **place}
@@ -102,7 +93,7 @@ def test_a_call_is_counted_once_in_each_metric(telemetry: Telemetry, model: Sent
             for name, points in metrics.items() if "duration" not in name}  # fmt: skip
     assert sum(spent for _, spent in found.pop("otel_embed.overhead")) > 0
     assert found.pop("otel_embed.stage.time") == [
-        ({**operation, "otel_embed.stage": stage}, pytest.approx(stages[stage])) for stage in stages
+        ({**operation, "otel_embed.stage": stage}, pytest.approx(spent_in[stage])) for stage in spent_in
     ]
     assert found == {
         "gen_ai.client.embeddings.operation.input_tokens": [(operation, 31)],
@@ -268,7 +259,7 @@ def test_calls_of_many_threads_are_told_apart(telemetry: Telemetry, model: Sente
 
 def test_a_call_of_very_many_batches_keeps_its_record_short(telemetry: Telemetry, model: SentenceTransformer) -> None:
     model.encode(TEXTS * 60, batch_size=1)
-    assert set(stages_of(the_call(telemetry))) == {"tokenize", "forward", "pool", "other"}
+    assert set(stages(the_call(telemetry))) == {"tokenize", "forward", "pool", "other"}
     assert counted(telemetry) == [60 * sum(map(tokens, TEXTS))]
     (slow,) = otel_embed.summary().document["slowest"]
     assert len(slow["stages"]) < 600 and slow["stages"][-1][2] == pytest.approx(slow["seconds"])

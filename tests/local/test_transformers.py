@@ -9,13 +9,14 @@ import pytest
 import torch
 import transformers
 from hypothesis import given
-from local_models import DIMENSIONS, LONGEST, stages_of, tokens, told, transformer
+from local_models import DIMENSIONS, LONGEST, tokens, told, transformer
 from transformers import FeatureExtractionPipeline, pipeline
 
 import otel_embed
 from conftest import Telemetry
 from otel_embed.provider import Arguments
 from otel_embed.providers import transformers as provider
+from spans import stages
 from test_reading import ANYTHING
 
 TEXTS = ["the cat sat", "a dog", "one two three four five"]
@@ -55,7 +56,7 @@ def test_a_call_is_one_span_with_all_that_is_known(telemetry: Telemetry, extract
         "otel_embed.usage.source": "counted",
         "otel_embed.device": "cpu",
     }
-    assert set(stages_of(span)) == {"tokenize", "forward", "other"}
+    assert set(stages(span)) == {"tokenize", "forward", "other"}
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == 28
 
 

@@ -15,6 +15,8 @@ from tempfile import TemporaryFile
 from typing import Any, NoReturn
 
 _AUTOMATIC = os.path.join("opentelemetry", "instrumentation", "auto_instrumentation")
+_ALONE = {"HF_HUB_OFFLINE": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+"""Of libraries that ask a network for something when they are imported."""
 _START = """
 import runpy, sys
 if sys.path[0] == "":
@@ -31,7 +33,7 @@ def ask(module: str, *arguments: str, seconds: float, **variables: str) -> dict[
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=complained,
-            env={**_environment(), **variables},
+            env={**_environment(), **_ALONE, **variables},
             start_new_session=True,
         )
         try:
