@@ -355,7 +355,7 @@ def test_a_users_row_replaces_the_prices_it_names_and_the_unit_of_text(override:
     ],
 )
 def test_what_a_chat_models_row_does_not_tell_has_no_known_cost(usage: ChatUsage, dollars: float | None) -> None:
-    row = ChatPrice(1.0, 2.0, cached_input=None, cache_write=None, up_to_input_tokens=100, source="user", url="", checked="")
+    row = ChatPrice(1.0, 2.0, None, None, None, up_to_input_tokens=100, source="user", url="", checked="")
     assert row.cost(usage) == (None if dollars is None else Cost(dollars, "user"))
 
 
@@ -369,7 +369,10 @@ def test_what_a_chat_models_row_does_not_tell_has_no_known_cost(usage: ChatUsage
     ],
 )
 def test_what_a_provider_keeps_has_its_own_price(usage: ChatUsage, dollars: float | None) -> None:
-    row = ChatPrice(1.0, 2.0, cached_input=0.0, cache_write=2.25, up_to_input_tokens=None, source="user", url="", checked="")
+    row = ChatPrice(
+        1.0, 2.0, cached_input=0.0, cache_write=2.25, cache_write_1h=None,
+        up_to_input_tokens=None, source="user", url="", checked="",
+    )  # fmt: skip
     assert row.cost(usage) == (None if dollars is None else Cost(dollars, "user"))
 
 
