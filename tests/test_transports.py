@@ -19,6 +19,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from types import FunctionType, SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -524,6 +525,17 @@ def test_an_aiohttp_response_that_is_dropped_ends_when_its_body_has_come(
         await asyncio.sleep(0.3)  # aiohttp receives a body that nobody reads
         (span,) = calls(telemetry)
         assert stages(span)["receive"] >= 0.15
+
+    server.script([Fault(body_delay=0.2)])
+    run(using(LeavingAiohttp(server), work))
+
+
+def test_a_response_with_content_of_a_tests_own_making_ends(telemetry: Telemetry, server: VectorServer) -> None:
+    async def work(embedder: Embedder) -> None:
+        (response,) = await embedder.embed(["one"])
+        response.content = Mock()
+        response.close()
+        assert len(calls(telemetry)) == 1
 
     server.script([Fault(body_delay=0.2)])
     run(using(LeavingAiohttp(server), work))
