@@ -262,6 +262,37 @@ def test_gunicorn_with_preload(world: World) -> None:
     world.check(25)
 
 
+UVICORN = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        otel_embed.flush()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    async with asynchronous() as it:
+        await embed(it, int(scope["query_string"]))
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"done"})
+"""
+
+
+def test_uvicorn_that_is_told_to_end(world: World) -> None:
+    """It ends by the signal, past what Python does at its end: only what its lifespan flushes is not lost."""
+    port = closed_port()
+    (world.folder / "served.py").write_text(COMMON + UVICORN)
+    command = [BIN / "opentelemetry-instrument", BIN / "uvicorn", "--port", str(port), "--log-level", "warning", "served:app"]
+    with subprocess.Popen(command, env=world.environ, cwd=world.folder, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            _wait(port)
+            assert [_get(port, words) for words in range(1, 4)] == ["done"] * 3
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=30)
+    assert process.returncode in (0, -signal.SIGTERM), said  # before 0.29 as if nothing had been
+    world.check(3)
+
+
 def _get(port: int, words: int) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/?{words}", timeout=20) as answer:
         return str(answer.read().decode())
