@@ -120,8 +120,8 @@ LOCAL_TESTS = {
 ENGINES = ["ray>=2.40", "pyspark>=4"]
 
 
-LANGCHAIN_TESTS = ["langchain-tests", "blockbuster<1.6", "freezegun", "numpy", "pytest-asyncio", "pytest-cov", "pytest-mock"]
-LANGCHAIN_TESTS += ["pytest-retry", "pytest-socket", "pytest-watcher", "pytest-xdist", "responses", "syrupy"]
+LANGCHAIN_NEEDS = ["langchain-tests", "blockbuster<1.6", "freezegun", "numpy", "pytest-asyncio", "pytest-cov", "pytest-mock"]
+LANGCHAIN_NEEDS += ["pytest-retry", "pytest-socket", "pytest-watcher", "pytest-xdist", "responses", "syrupy"]
 PARTNERS = {"aws": 1, "google-genai": 4, "huggingface": 1, "mistralai": 1, "ollama": 1, "openai": 1}
 """Integrations of LangChain with embedders of their own, and the major version of each that goes with LangChain 1."""
 UPSTREAM = {
@@ -173,13 +173,13 @@ UPSTREAM = {
         [],
     ),
     "langchain-classic": (
-        ["langchain-classic>=1", "langchain-openai", *LANGCHAIN_TESTS, "lark", "pandas", "cffi", "requests-mock", "toml"],
+        ["langchain-classic>=1", "langchain-openai", *LANGCHAIN_NEEDS, "lark", "pandas", "cffi", "requests-mock", "toml"],
         ["tests/unit_tests"],
         ["--continue-on-collection-errors"],
     ),
     **{
         f"langchain-{partner}": (
-            [f"langchain-{partner}>={oldest}", *LANGCHAIN_TESTS, "langchain", "fakeredis", "moto"],
+            [f"langchain-{partner}>={oldest}", *LANGCHAIN_NEEDS, "langchain", "fakeredis", "moto"],
             ["tests/unit_tests"],
             ["--continue-on-collection-errors"],
         )
