@@ -81,7 +81,7 @@ def test_a_server_of_ones_own_costs_nothing_and_that_is_no_gap(telemetry: Teleme
 
 def test_a_server_of_ones_own_is_not_stopped_by_a_budget(telemetry: Telemetry, server: OllamaServer) -> None:
     telemetry.instrument(daily_budget_usd=0.0, budget_action="block")
-    assert len(ollama.Client(server.origin).embed(model=MODEL, input="one").embeddings) == 1
+    assert len(ollama.Client(server.origin).embed(model=MODEL, input="one")["embeddings"]) == 1
 
 
 def test_a_price_of_the_users_own_is_charged(telemetry: Telemetry, server: OllamaServer, tmp_path: Path) -> None:
