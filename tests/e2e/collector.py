@@ -108,7 +108,7 @@ class _Handler(LoopbackHandler):
 
     def do_POST(self) -> None:
         behaviour = self.server.collector.decide(self.path.rpartition("/")[2], self.read_body())
-        if behaviour == "silent":
+        if behaviour in ("silent", "down"):  # a request may still come by a connection that is about to be shut
             self.close_connection = True
             return
         status = {"busy": 429, "broken": 500}.get(behaviour, 200)
@@ -137,7 +137,7 @@ def _grpc(collector: Collector) -> Callable[[], None]:
                 patience.retry_delay.seconds = RETRY_AFTER
                 context.set_trailing_metadata((("google.rpc.retryinfo-bin", patience.SerializeToString()),))
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests")
-            if behaviour in ("broken", "silent"):
+            if behaviour != "well":
                 context.abort(grpc.StatusCode.INTERNAL, "the collector is broken")
             return b""
 
