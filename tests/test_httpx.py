@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import ssl
 from collections.abc import Iterator
+from contextvars import Context
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -15,6 +18,7 @@ from clients import LIBRARIES, SMALL, Client, http_client, streams
 from conftest import Telemetry
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
+from otel_embed.exchange import OpenExchange
 from spans import calls, is_late, stages
 
 DELAY = 0.4
@@ -207,3 +211,31 @@ def test_a_call_made_in_the_transport_of_another_has_its_own_requests(
     assert below.attributes["otel_embed.retry.count"] == 1 and "wait" in stages(below)
     assert "otel_embed.retry.count" not in above.attributes
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == server.billed.tokens
+
+
+def test_requests_that_are_given_up_in_another_context_are_let_go(telemetry: Telemetry, library: ModuleType) -> None:
+    async def answer(request: Any) -> Any:
+        if waiting:
+            await asyncio.get_running_loop().create_future()
+        return library.Response(400, json={})
+
+    waiting: list[bool] = []
+
+    async def work() -> None:
+        http = library.AsyncClient(transport=library.MockTransport(answer))
+        client = openai.AsyncOpenAI(base_url="http://openai.invalid/v1", api_key="x", max_retries=0, http_client=http)
+        with pytest.raises(openai.BadRequestError):  # with all that a client looks up once
+            await client.embeddings.create(model=SMALL, input="one two")
+        waiting.append(True)
+        for _ in range(5):
+            asking: Any = client.embeddings.create(model=SMALL, input="one two")
+            asking.send(None)
+            Context().run(asking.close)
+        del asking
+        telemetry.metrics()
+        gc.collect()
+        held = [each for each in gc.get_objects() if isinstance(each, OpenExchange)]
+        assert len(held) <= 1, "each holds the one before"
+
+    asyncio.run(work())
+    assert len(calls(telemetry)) == 6

@@ -10,29 +10,25 @@ from otel_embed.exchange import OpenExchange, retries
 from otel_embed.headers import read
 from otel_embed.provider import Lookup
 from otel_embed.record import CacheOutcome, EmbeddingCall, Paid, Reply, Request
-from otel_embed.timeline import partition
+from otel_embed.timeline import Lane, partition
 
 if TYPE_CHECKING:
     from otel_embed.observe import OpenCall
 
 _PACKED = frozenset({"binary", "ubinary"})
+_NEVER: tuple[str, ...] = ()
 # What the class's own constructor does, without a Python frame for it.
 _embedding_call: Callable[[tuple[Any, ...]], EmbeddingCall] = partial(tuple.__new__, EmbeddingCall)
 
 
 def freeze(call: OpenCall) -> EmbeddingCall:
     """The record of a call that is over, priced."""
-    lanes, site = call.lanes, call.site
-    again: tuple[str, ...] = ()
-    last: OpenExchange | None = None
+    lanes, site, why = call.lanes, call.site, call.failure
+    last: OpenExchange | None
     if len(lanes) == 1 and isinstance(lanes[0], OpenExchange):  # as nearly always
-        exchanges, last = 1, lanes[0]
-    elif all_of_them := [lane for lane in lanes if isinstance(lane, OpenExchange)]:
-        exchanges, last = len(all_of_them), all_of_them[-1]
-        again = retries(all_of_them)
+        exchanges, last, again = 1, lanes[0], _NEVER
     else:
-        exchanges = 0
-    why = call.failure
+        exchanges, last, again = _exchanges(lanes)
     if why is not None and why.cause == "cancelled" and last is not None and last.failed and last.error != why.type:
         exchanges += 1  # the one that the call was waiting to make
     request, reply, usage, lookup = call.request, call.reply, call.usage, call.lookup
@@ -65,6 +61,12 @@ def freeze(call: OpenCall) -> EmbeddingCall:
         call.work,
     )
     return _embedding_call(fields)
+
+
+def _exchanges(lanes: list[Lane]) -> tuple[int, OpenExchange | None, tuple[str, ...]]:
+    """How many there were, the last one, and what each retry answered to."""
+    found = [lane for lane in lanes if isinstance(lane, OpenExchange)]
+    return (len(found), found[-1], retries(found)) if found else (0, None, _NEVER)
 
 
 def _saved(call: OpenCall, lookup: Lookup) -> CacheOutcome:

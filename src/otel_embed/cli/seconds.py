@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-MOST = 86_400
+from otel_embed.options import SECONDS
 
 
 class Seconds(click.ParamType):  # type: ignore[type-arg]  # older click's has no arguments
@@ -19,6 +19,6 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # older click's has n
             seconds = float(value)
         except ValueError:
             seconds = -1.0
-        if not 0 < seconds <= MOST:
-            self.fail(f"{value!r} is no number of seconds above 0, up to {MOST:,}", param, ctx)
+        if not (seconds > 0 and SECONDS.has(seconds)):
+            self.fail(f"{value!r} is no number of seconds above 0, up to {SECONDS.most:,}", param, ctx)
         return seconds

@@ -5,17 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from otel_embed.exchange import OpenExchange
 from otel_embed.observe import OpenCall, open_call
 from otel_embed.provider import Provider, Transport
 from otel_embed.record import Stage
 from otel_embed.transports.body import watch
-from otel_embed.transports.flight import IN_FLIGHT, is_part
-
-if TYPE_CHECKING:
-    from otel_embed.transports.flight import InFlight
+from otel_embed.transports.flight import IN_FLIGHT, InFlight, in_flight
 
 _BEGINS: dict[str, Stage] = {
     "connection.connect_tcp.started": "connect",
@@ -48,8 +45,8 @@ class _Send:
         call = open_call()
         if call is None:
             return None
-        before = IN_FLIGHT.get()
-        if before is not None and is_part(call):
+        before = None if IN_FLIGHT.get() is None else in_flight()
+        if before is not None and before.exchange.call is call:
             return None
         exchange = self._exchange(call, args[0] if args else kwargs["request"])
         if before is not None:
