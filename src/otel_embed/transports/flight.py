@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from otel_embed.exchange import OpenExchange
 from otel_embed.guard import Guard
@@ -19,24 +19,26 @@ from otel_embed.observe import OpenCall, open_call
 from otel_embed.provider import Arguments
 from otel_embed.record import Stage
 
+if TYPE_CHECKING:
+
+    class InFlight(Protocol):
+        """An exchange in flight, as what it passes through knows it."""
+
+        connecting: Any
+        """What a library is connecting to, where it sends requests of its own to do so: they mark nothing."""
+
+        @property
+        def exchange(self) -> OpenExchange: ...
+
+        @property
+        def landed(self) -> bool:
+            """True once the exchange left: tasks that it started may still see it."""
+
+
 _ENDING = Guard("see the end of a response body")
 TAIL_BYTES = 512
 """How much of a body's end is remembered: there an answer says what it cost."""
 IN_FLIGHT: ContextVar[InFlight | None] = ContextVar("otel_embed_in_flight", default=None)
-
-
-class InFlight(Protocol):
-    """An exchange in flight, as what it passes through knows it."""
-
-    connecting: Any
-    """What a library is connecting to, where it sends requests of its own to do so: they mark nothing."""
-
-    @property
-    def exchange(self) -> OpenExchange: ...
-
-    @property
-    def landed(self) -> bool:
-        """True once the exchange left: tasks that it started may still see it."""
 
 
 class Asked(NamedTuple):

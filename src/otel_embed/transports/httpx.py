@@ -5,14 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from time import perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from otel_embed.exchange import OpenExchange
 from otel_embed.observe import OpenCall, open_call
 from otel_embed.provider import Provider, Transport
 from otel_embed.record import Stage
 from otel_embed.transports.body import watch
-from otel_embed.transports.flight import IN_FLIGHT, InFlight, in_flight
+from otel_embed.transports.flight import IN_FLIGHT, in_flight
+
+if TYPE_CHECKING:
+    from otel_embed.transports.flight import InFlight
 
 _BEGINS: dict[str, Stage] = {
     "connection.connect_tcp.started": "connect",
