@@ -26,7 +26,7 @@ CORE_LINES = {
 """What pyproject.toml promises to work with, at its least."""
 CORE_TESTS = [f"tests/test_{name}.py" for name in (
     "openai", "httpx", "failure", "concurrency", "privacy", "zero_code", "config", "contract", "import_orders", "prices",
-    "budgets", "cli", "report", "forks",
+    "budgets", "cli", "report", "forks", "stage_spans",
 )]  # fmt: skip
 OPENAI_LINES = {
     "1.0.0": ["openai==1.0.0", "httpx==0.23.0; python_version<'3.13'", "httpx<0.28"],

@@ -33,6 +33,8 @@ from llama_index.core.ingestion import IngestionCache
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.openai import OpenAIEmbedding
+from opentelemetry import context
+from opentelemetry.sdk.trace import TracerProvider
 
 import bedrock_clients
 import otel_embed
@@ -41,6 +43,7 @@ from fakes.bedrock_server import BedrockServer
 from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 from fakes.server import FakeServer
+from otel_embed.report.coexist import MARK
 from test_langchain_chat import OpenAI, Shelf, Thinking, double, fake
 from test_litellm import Api, litellm
 
@@ -194,6 +197,15 @@ def openai_without_usage(server: OpenAIServer, work: Work) -> None:
         for usage, asked in (("absent", "three"), ("zeros", [1, 2])):
             server.script([Fault(usage=usage)])
             work.do(lambda asked=asked: client.embeddings.create(input=asked, **ASKED))
+
+
+@application
+def openai_in_anothers_span(server: OpenAIServer, work: Work) -> None:
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("another")
+    with openai.OpenAI(base_url=server.url, api_key="x") as client, tracer.start_as_current_span("embeddings"):
+        token = context.attach(context.set_value(MARK, True))
+        work.do(lambda: client.embeddings.create(input="three", **ASKED))
+        context.detach(token)
 
 
 @application

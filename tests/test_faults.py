@@ -101,8 +101,8 @@ IN_CALLS = tuple(f"{module}." for module in (
     *(f"report.{name}" for name in (
         "attribution", "budget", "budget_sums", "budgets.accounts", "budgets.alerts", "budgets.periods",
         "budgets.rules", "chat_sums", "chat_totals", "coexist", "content", "dimensions", "exemplars", "limits", "log", "metrics",
-        "operations", "overhead", "pending", "recorder", "run_recorder", "run_spans", "slowest", "spans", "totals",
-        "track", "work_totals",
+        "operations", "overhead", "pending", "recorder", "run_recorder", "run_spans", "slowest", "span_ends", "spans",
+        "stage_spans", "totals", "track", "work_totals",
     )),
 ))  # fmt: skip
 """The modules of which every function is broken, or runs when otel_embed is switched on or off, or is listed below."""

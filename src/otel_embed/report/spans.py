@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from math import inf
 from typing import Any, NamedTuple
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     INVALID_SPAN,
-    Span,
     SpanKind,
     Status,
     StatusCode,
@@ -24,9 +22,9 @@ from otel_embed.record import Answer, EmbeddingCall, LocalWork, Server
 from otel_embed.report import coexist, names
 from otel_embed.report.content import written
 from otel_embed.report.dimensions import Attributes
+from otel_embed.report.stage_spans import StageSpans
 
 _FAILED = Status(StatusCode.ERROR)  # without a description: an exception's text can hold the application's input
-_MAX_STAGE_SPANS = 64
 _MAX_OPENINGS = 1000
 (SPAN,) = set_span_in_context(INVALID_SPAN, Context())
 """The key under which a context holds its span."""
@@ -43,7 +41,7 @@ class _Opening(NamedTuple):
 
 class SpanReport:
     def __init__(self, tracer: Tracer, config: Config) -> None:
-        self._tracer = tracer
+        self._tracer, self._stages = tracer, StageSpans(tracer)
         threshold_ms = {"always": 0.0, "slow": config.slow_call_ms, "never": inf}
         self._slow_ns = threshold_ms[config.stage_spans] * 1e6
         self._captures = config.capture_content
@@ -97,17 +95,9 @@ class SpanReport:
         if record.failure is not None and not call.covered:
             span.set_status(_FAILED)
         if record.duration_ns >= self._slow_ns or (record.failure is not None and self._slow_ns < inf):
-            self._stages(span, record)
+            self._stages.tell(record, span, own=not call.covered)
         if not call.covered:
             span.end(call.start_unix_ns + call.end - call.start)
-
-    def _stages(self, span: Span, call: EmbeddingCall) -> None:
-        around = set_span_in_context(span)
-        own = (timing for timing in call.stages if timing.own and timing.stage != "other")
-        for stage, start, end, _ in islice(own, _MAX_STAGE_SPANS):
-            name = names.STAGE_SPAN[stage]
-            child = self._tracer.start_span(name, around, start_time=call.start_unix_ns + start)
-            child.end(call.start_unix_ns + end)
 
 
 def identity(provider: str, model: str | None, server: Server | None) -> Attributes:
