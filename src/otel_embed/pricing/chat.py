@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from otel_embed.pricing import import_aside
-from otel_embed.pricing.documents import Refused, aliases, day, named, parsed, quoted, read_document
+from otel_embed.pricing.documents import Refused, aliases, day, named, parsed, quoted, read_document, rows_of
 from otel_embed.pricing.prices import FORM as EMBEDDING_FORM
 from otel_embed.pricing.prices import Elsewhere, Prices, genai_name, inspect, warning
 from otel_embed.record import Cost, CostSource
@@ -161,13 +161,7 @@ def user_rows(path: str) -> tuple[list[ChatRow], list[str]]:
         entries = read_document(os.path.expanduser(path)).get("chat", [])
     except (OSError, ValueError, RecursionError):
         return [], []
-    rows, problems = [], []
-    for number, entry in enumerate(entries if isinstance(entries, list) else [entries], 1):
-        try:
-            rows.append(_row(entry, "user"))
-        except ValueError as error:
-            problems.append(f"chat row {number}: {error}")
-    return rows, problems
+    return rows_of(entries, lambda entry: _row(entry, "user"), "chat row")
 
 
 def _row(entry: Any, source: CostSource) -> ChatRow:

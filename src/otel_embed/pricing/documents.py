@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 _FILE_LIMIT = 1_000_000
+R = TypeVar("R")
 
 
 class Refused(ValueError):
@@ -37,6 +39,17 @@ def _decimal(text: str) -> Decimal:
         return Decimal(text)
     except ArithmeticError:
         raise Refused(f"{quoted(text)} is beyond what a number can be") from None
+
+
+def rows_of(entries: Any, row: Callable[[Any], R], what: str) -> tuple[list[R], list[str]]:
+    """The good rows among these, and what is wrong with the others."""
+    rows, problems = [], []
+    for number, entry in enumerate(entries if isinstance(entries, list) else [entries], 1):
+        try:
+            rows.append(row(entry))
+        except ValueError as error:
+            problems.append(f"{what} {number}: {error}")
+    return rows, problems
 
 
 def named(entry: dict[str, Any], key: str, default: str | None = None) -> str:

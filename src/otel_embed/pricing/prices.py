@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from otel_embed.environment_variables import OTEL_EMBED_PRICES
 from otel_embed.guard import Guard
 from otel_embed.pricing import import_aside
-from otel_embed.pricing.documents import Refused, aliases, day, named, parsed, quoted, read_document
+from otel_embed.pricing.documents import Refused, aliases, day, named, parsed, quoted, read_document, rows_of
 from otel_embed.pricing.spellings import spellings
 from otel_embed.record import CostSource, Unit
 
@@ -228,14 +228,8 @@ def _user_rows(path: str) -> tuple[list[Row], list[str]]:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return [], [reason or type(error).__name__]
     entries = document.pop("price", [])
-    problems = [f"unknown key {quoted(key)}" for key in document if key != "chat"]
-    rows = []
-    for number, entry in enumerate(entries if isinstance(entries, list) else [entries], 1):
-        try:
-            rows.append(_row(entry, "user"))
-        except ValueError as error:
-            problems.append(f"row {number}: {error}")
-    return rows, problems
+    rows, problems = rows_of(entries, lambda entry: _row(entry, "user"), "row")
+    return rows, [*(f"unknown key {quoted(key)}" for key in document if key != "chat"), *problems]
 
 
 def _row(entry: Any, source: CostSource) -> Row:
