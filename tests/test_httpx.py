@@ -6,13 +6,14 @@ import asyncio
 import gc
 import ssl
 from collections.abc import Iterator
-from contextvars import Context
+from contextvars import Context, copy_context
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import openai
 import pytest
+from opentelemetry.trace import INVALID_SPAN, get_current_span
 
 from clients import LIBRARIES, SMALL, Client, http_client, streams
 from conftest import Telemetry
@@ -243,3 +244,41 @@ def test_requests_that_are_given_up_in_another_context_are_let_go(telemetry: Tel
 
     asyncio.run(work())
     assert len(calls(telemetry)) == 6
+
+
+@pytest.mark.parametrize("where", ["here", "in a copy of its context", "elsewhere"])
+def test_a_call_that_is_thrown_away_leaves_the_context_as_it_was(
+    telemetry: Telemetry, library: ModuleType, caplog: pytest.LogCaptureFixture, where: str
+) -> None:
+    copies: list[Context] = []
+
+    async def answer(request: Any) -> Any:
+        copies.append(copy_context())
+        if len(copies) > 1:
+            await asyncio.get_running_loop().create_future()
+        return library.Response(400, json={})
+
+    async def work() -> None:
+        http = library.AsyncClient(transport=library.MockTransport(answer))
+        client = openai.AsyncOpenAI(base_url="http://openai.invalid/v1", api_key="x", http_client=http)
+        with pytest.raises(openai.BadRequestError):  # with all that a client looks up once
+            await client.embeddings.create(model=SMALL, input="one two")
+        with tracer.start_as_current_span("around") as around:
+            asking: Any = client.embeddings.create(model=SMALL, input="one two")
+            asking.send(None)
+            _, within = copies
+            assert within.run(get_current_span) is not around
+            if where == "here":
+                asking.close()
+                assert get_current_span() is around
+            else:
+                context = within if where == "in a copy of its context" else Context()
+                expected = around if context is within else INVALID_SPAN
+                context.run(asking.close)
+                assert context.run(get_current_span) is expected
+
+    tracer = telemetry.tracers.get_tracer("application")
+    asyncio.run(work())
+    _, call = calls(telemetry)
+    assert call.attributes["otel_embed.error.cause"] == "cancelled"
+    assert caplog.records == []

@@ -12,6 +12,7 @@ import inspect
 import sys
 import weakref
 from collections.abc import Callable, Collection
+from contextvars import Token
 from types import CoroutineType, FunctionType
 from typing import Any
 
@@ -78,16 +79,21 @@ class Patch:
     def close(seen: Observation, result: Any, error: BaseException | None) -> None:
         """End what was observed."""
         try:
-            if seen.token is not None and (type(error) is not GeneratorExit or _is_here(seen)):
-                context.detach(seen.token)
+            if seen.token is not None:
+                if type(error) is GeneratorExit:
+                    _leave(seen, seen.token)
+                else:
+                    context.detach(seen.token)
             seen.close(result, error)
         except Exception as failed:
             _CLOSING.contain(failed)
 
 
-def _is_here(seen: Observation) -> bool:
-    """False in a context that is another's, as where a coroutine is thrown away by somebody else."""
-    return context.get_current() is getattr(seen, "context", None)
+def _leave(seen: Observation, token: Token[context.Context]) -> None:
+    """What a coroutine does that is thrown away, maybe by somebody in another context: there a token is of no use."""
+    if context.get_current() is getattr(seen, "context", None):
+        before = token.old_value
+        context.attach(context.Context() if before is Token.MISSING else before)
 
 
 def restored(target: str) -> Patch:
