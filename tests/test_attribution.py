@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import Context, copy_context
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,27 @@ def test_a_block_says_it_without_baggage_and_wins_over_it(
     ]
     calls = {value: each.calls for value, each in otel_embed.summary().attributed["tenant"].items()}
     assert calls == {"acme": 2, "globex": 1, "_none": 1}
+
+
+@pytest.mark.parametrize("where", [Context, copy_context], ids=["elsewhere", "in a copy"])
+def test_a_block_in_a_generator_may_end_in_another_context(
+    where: Callable[[], Context], caplog: pytest.LogCaptureFixture
+) -> None:
+    def ingest() -> Iterator[None]:
+        with otel_embed.attribute(tenant="acme"), otel_embed.track():
+            yield
+
+    def work() -> None:
+        before = context.get_current()
+        ingesting: Any = ingest()
+        next(ingesting)
+        within = where()
+        around = within.run(context.get_current)
+        within.run(ingesting.close)
+        assert within.run(context.get_current) == (before if around is context.get_current() else around)
+
+    copy_context().run(work)
+    assert caplog.records == []
 
 
 def test_a_name_that_has_a_meaning_already_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
 from langchain_openai import OpenAIEmbeddings
+from opentelemetry.trace import get_current_span
 
 import otel_embed
 from conftest import Telemetry, run
@@ -198,3 +200,21 @@ def test_nothing_is_told_where_instrumentation_is_suppressed(telemetry: Telemetr
     with suppress_instrumentation():
         Shelf(Slow()).add_documents(DOCUMENTS)
     assert telemetry.spans() == []
+
+
+def test_a_search_that_is_thrown_away_leaves_its_context(telemetry: Telemetry) -> None:
+    class Waits(Slow):
+        async def aembed_query(self, text: str) -> list[float]:
+            await asyncio.get_running_loop().create_future()
+            return []
+
+    async def work() -> None:
+        with telemetry.tracers.get_tracer("application").start_as_current_span("around") as around:
+            searching: Any = InMemoryVectorStore(Waits()).asimilarity_search("one")
+            searching.send(None)
+            assert get_current_span() is not around
+            searching.close()
+            assert get_current_span() is around
+
+    run(work())
+    assert telemetry.spans("asimilarity_search InMemoryVectorStore")

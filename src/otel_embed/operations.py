@@ -63,7 +63,8 @@ class OpenOperation:
         self.kind = kind
         self.component: Component = site.read_component(arguments)
         self._inside: list[tuple[int, int]] = []
-        self.token: Token[Context] | None = context.attach(site.reports.begin(self, around))
+        self.context = site.reports.begin(self, around)
+        self.token: Token[Context] | None = context.attach(self.context)
 
     def add(self, call: EmbeddingCall, ended: int) -> None:
         """An embedding call inside is over."""
@@ -86,7 +87,7 @@ class OpenOperation:
                 None if error is None else failure(error),
             ),
         )  # fmt: skip
-        del self._arguments
+        del self._arguments, self.context
 
     def _embedding_ns(self) -> int:
         """How much of the operation at least one embedding call was running for."""

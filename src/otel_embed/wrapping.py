@@ -12,7 +12,6 @@ import inspect
 import sys
 import weakref
 from collections.abc import Callable, Collection
-from contextvars import Token
 from types import CoroutineType, FunctionType
 from typing import Any
 
@@ -21,6 +20,7 @@ from opentelemetry import context
 from otel_embed.decorated import Decorated
 from otel_embed.exceeded import BudgetExceeded
 from otel_embed.guard import Guard, guarded
+from otel_embed.leaving import leave
 from otel_embed.observe import OPEN_CALLS, open_call
 from otel_embed.provider import Arguments, Muted, Observation, Site, Submit
 
@@ -81,19 +81,12 @@ class Patch:
         try:
             if seen.token is not None:
                 if type(error) is GeneratorExit:
-                    _leave(seen, seen.token)
+                    leave(getattr(seen, "context", None), seen.token, GeneratorExit)
                 else:
                     context.detach(seen.token)
             seen.close(result, error)
         except Exception as failed:
             _CLOSING.contain(failed)
-
-
-def _leave(seen: Observation, token: Token[context.Context]) -> None:
-    """What a coroutine does that is thrown away, maybe by somebody in another context: there a token is of no use."""
-    if context.get_current() is getattr(seen, "context", None):
-        before = token.old_value
-        context.attach(context.Context() if before is Token.MISSING else before)
 
 
 def restored(target: str) -> Patch:

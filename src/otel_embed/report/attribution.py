@@ -17,6 +17,7 @@ from opentelemetry.context import Context
 
 from otel_embed.config import MAX_ATTRIBUTES, RESERVED, is_reserved
 from otel_embed.guard import guarded
+from otel_embed.leaving import leave
 from otel_embed.observe import OpenCall
 from otel_embed.reading import encodable
 from otel_embed.record import Attribution
@@ -128,13 +129,14 @@ class attribute:
         _use()
         around = context.get_current()
         outer: dict[str, str] = around.get(_OWN, {})  # type: ignore[assignment]
-        self._token = context.attach(context.set_value(_OWN, {**outer, **self._values}, around))
+        self._context = context.set_value(_OWN, {**outer, **self._values}, around)
+        self._token = context.attach(self._context)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._token is not None:
-            context.detach(self._token)
+            leave(self._context, self._token, kind)
 
 
 def _use() -> None:

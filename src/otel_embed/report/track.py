@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from opentelemetry import context
 from opentelemetry.context import Context
 
+from otel_embed.leaving import leave
 from otel_embed.observe import OpenCall
 from otel_embed.record import EmbeddingCall
 from otel_embed.report.totals import PICODOLLARS
@@ -155,7 +156,8 @@ class track:
     def __enter__(self) -> TrackedUsage:
         around = context.get_current()
         outer: tuple[Tracks, ...] = around.get(TRACKED, ())  # type: ignore[assignment]
-        self._token = context.attach(context.set_value(TRACKED, (*outer, self._usage), around))
+        self._context = context.set_value(TRACKED, (*outer, self._usage), around)
+        self._token = context.attach(self._context)
         return self._usage
 
     def __exit__(
@@ -163,7 +165,7 @@ class track:
     ) -> None:
         self._usage.end()
         if self._token is not None:
-            context.detach(self._token)
+            leave(self._context, self._token, kind)
 
 
 def tracked(call: OpenCall) -> None:
