@@ -81,7 +81,7 @@ class Patch:
         try:
             if seen.token is not None:
                 if type(error) is GeneratorExit:
-                    leave(getattr(seen, "context", None), seen.token, GeneratorExit)
+                    leave(getattr(seen, "context", None), seen.token)
                 else:
                     context.detach(seen.token)
             seen.close(result, error)

@@ -136,7 +136,10 @@ class attribute:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._token is not None:
-            leave(self._context, self._token, kind)
+            if kind is GeneratorExit:
+                leave(self._context, self._token)
+            else:
+                context.detach(self._token)
 
 
 def _use() -> None:

@@ -165,7 +165,10 @@ class track:
     ) -> None:
         self._usage.end()
         if self._token is not None:
-            leave(self._context, self._token, kind)
+            if kind is GeneratorExit:
+                leave(self._context, self._token)
+            else:
+                context.detach(self._token)
 
 
 def tracked(call: OpenCall) -> None:
