@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import openai
 import pytest
+import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.embeddings import Embeddings
@@ -213,6 +215,25 @@ def test_tokens_of_failed_attempts(telemetry: Telemetry, client: openai.OpenAI, 
         client.embeddings.create(model=SMALL, input="x" * 400)
     assert telemetry.total("otel_embed.wasted.tokens", otel_embed__waste="failed_attempt") == 2 * tokens + 3 * 100
     assert telemetry.total("otel_embed.wasted.cost") == 0
+
+
+def test_what_nobody_got_is_not_wasted(telemetry: Telemetry, client: openai.OpenAI) -> None:
+    class Unheard(Embeddings):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            requests.post(nowhere, json=texts)
+            raise AssertionError
+
+        embed_query = embed_documents  # type: ignore[assignment]
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"  # bound, and nobody listens
+        with pytest.raises(openai.APIConnectionError):
+            client.with_options(base_url=nowhere).embeddings.create(model=SMALL, input="some text")
+        with pytest.raises(requests.ConnectionError):
+            Unheard().embed_documents(["some text"])
+    assert "otel_embed.retries" in telemetry.metrics()
+    assert "otel_embed.wasted.tokens" not in telemetry.metrics()
 
 
 def test_an_embedder_of_the_applications_own(telemetry: Telemetry) -> None:

@@ -42,6 +42,7 @@ _LEAST_VECTORS, _NS_A_NUMBER, _PART = 8, 5, 1000
 _MAX_MODELS = 1000
 K = TypeVar("K")
 _CHARACTERS_A_TOKEN = 4
+_UNSENT = ("acquire", "connect", "tls")
 
 
 class Place(NamedTuple):
@@ -62,6 +63,10 @@ class _Found:
     def add(self, problem: Problem, many: int) -> None:
         if many:
             self.problems[problem] = self.problems.get(problem, 0) + many
+
+    def add_failed(self, tokens: int) -> None:
+        if tokens:
+            self.wasted_tokens["failed_attempt"] = tokens
 
 
 class Sums(_Found):
@@ -154,7 +159,7 @@ class Checks:
                 if record.cost is not None:
                     found.wasted_picodollars[problem] = round(part * record.cost.usd * PICODOLLARS)
         if record.retries and usage is not None:
-            found.wasted_tokens["failed_attempt"] = usage.tokens * len(record.retries)
+            found.add_failed(sum(lane.failed for lane in _sent(call)) * usage.tokens)
 
     def _look_for_change(self, call: OpenCall, found: _Found) -> None:
         """Whether the same model of the same provider answers otherwise than before: its vectors can't be compared."""
@@ -173,13 +178,17 @@ class Checks:
 
 def _look_at_failure(call: OpenCall, found: _Found) -> None:
     """What failed attempts cost of a rate limit, and whether the length of a text is the reason."""
-    attempts = sum(isinstance(lane, OpenExchange) for lane in call.lanes)
     looked = inputs.look(call.request.content, None, None, _MOST_INPUTS, _LEAST_CHARACTERS)
-    if attempts and looked.characters:
-        found.wasted_tokens["failed_attempt"] = attempts * ceil(looked.characters / _CHARACTERS_A_TOKEN)
+    found.add_failed(len(_sent(call)) * ceil(looked.characters / _CHARACTERS_A_TOKEN))
     if call.failure is not None and call.failure.cause == "invalid_input":
         found.add("empty_input", looked.empty)
         _look_for_length(call, looked, None, found)
+
+
+def _sent(call: OpenCall) -> list[OpenExchange]:
+    """The attempts that came further than to ask for a connection: what nobody got counts against no limit."""
+    attempts = (lane for lane in call.lanes if isinstance(lane, OpenExchange))
+    return [lane for lane in attempts if lane.status is not None or lane.marks[-1][1] not in _UNSENT]
 
 
 def _look_for_length(call: OpenCall, looked: inputs.Looked, reported: int | None, found: _Found) -> None:
