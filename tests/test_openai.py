@@ -225,6 +225,7 @@ def test_wrapped_methods_stay_ordinary(telemetry: Telemetry, server: OpenAIServe
     assert pickle.loads(pickle.dumps(Embeddings.create)) is Embeddings.create
     assert copy.deepcopy(Embeddings.create) is Embeddings.create
     assert "input" in inspect.signature(Embeddings.create).parameters
+    assert inspect.getfullargspec(Embeddings.create) == inspect.getfullargspec(Embeddings.create.__wrapped__)
     assert Embeddings.create.__qualname__ == "Embeddings.create"
 
 
