@@ -286,7 +286,7 @@ sys.modules["late"] = sys
 
 class TestThirdParties:
     def test_the_package_in_the_docs(self, programs: Programs) -> None:
-        page = (Path(__file__).parents[1] / "docs" / "providers" / "your-own.md").read_text(encoding="utf-8")
+        page = (Path(__file__).parents[1] / "docs" / "own_library.md").read_text(encoding="utf-8")
         told, module = re.findall(r"```(?:toml|python)\n(.*?)```", page, re.DOTALL)
         assert '[project.entry-points.otel_embed_provider]\nacme = "acme_for_otel_embed:PROVIDER"' in told
         client = "class Client:\n    def embed(self, texts, model='m'): return {'vectors': [[0.5]] * 2, 'tokens': 7}\n"
