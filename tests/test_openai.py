@@ -274,6 +274,15 @@ def test_input_is_captured_only_where_asked_for(telemetry: Telemetry, server: Op
     assert "sk-secret" not in without + captured
 
 
+def test_captured_input_is_cut(telemetry: Telemetry, server: OpenAIServer) -> None:
+    telemetry.instrument(capture_content=True)
+    embed(server, input=[f"{n:02}" + "x" * 2000 for n in range(20)])
+    (message,) = json.loads(telemetry.spans()[0].attributes["gen_ai.input.messages"])
+    assert [(part["content"][:2], len(part["content"])) for part in message["parts"]] == [
+        (f"{n:02}", 1024) for n in range(16)
+    ]
+
+
 def test_a_log_line_leads_to_its_span(
     telemetry: Telemetry, server: OpenAIServer, caplog: pytest.LogCaptureFixture
 ) -> None:
