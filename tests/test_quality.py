@@ -194,6 +194,21 @@ def test_what_the_application_decodes_itself_is_not_counted_as_looked_at(
     assert looked_at(telemetry) == (4, 2)
 
 
+def test_lists_of_token_ids_are_looked_at_as_texts_are(telemetry: Telemetry, client: openai.OpenAI) -> None:
+    """LangChain's ``OpenAIEmbeddings`` sends texts so."""
+    client.embeddings.create(model=SMALL, input=[[1, 2, 3], [4, 5, 6, 7], [1, 2, 3]])
+    client.embeddings.create(model=SMALL, input=[4, 5, 6, 7])
+    client.embeddings.create(model=SMALL, input=[[8] * 8192, [9]])
+    assert problems(telemetry) == {"duplicate_input": 1, "repeated_input": 1}
+    assert looked_at(telemetry)[0] == 6
+    assert telemetry.total("otel_embed.wasted.tokens", otel_embed__waste="duplicate_input") == 3
+    assert telemetry.total("otel_embed.wasted.tokens", otel_embed__waste="repeated_input") == 4
+    with pytest.raises(openai.BadRequestError):
+        client.embeddings.create(model=SMALL, input=[[8] * 8193])
+    assert problems(telemetry)["oversized_input"] == 1
+    assert telemetry.total("otel_embed.wasted.tokens", otel_embed__waste="failed_attempt") == 8193
+
+
 def test_a_text_is_not_repeated_where_other_dimensions_are_asked_for(
     telemetry: Telemetry, client: openai.OpenAI
 ) -> None:
@@ -321,12 +336,27 @@ def test_as_many_texts_are_looked_at_as_there_is_time_for() -> None:
 
 @given(st.lists(st.one_of(st.text(max_size=9), st.none(), st.integers(), st.lists(st.integers(), max_size=2))))
 def test_texts_are_told_apart_as_a_plain_count_does(content: list[Any]) -> None:
+    content = ["first", *content]
     found = inputs.look(content, "m", inputs.Memory(), 1000, 10**6)
     texts = [text for text in content if isinstance(text, str)]
     said = [text for text in texts if text.strip()]
     assert (found.inputs, found.characters) == (len(texts), sum(map(len, texts)))
     assert found.empty == len(texts) - len(said)
     assert found.duplicate == len(said) - len(set(said)) and found.repeated == 0
+
+
+@given(st.lists(st.lists(st.integers(0, 2**63 - 1), max_size=3), min_size=1))
+def test_lists_of_token_ids_are_told_apart_as_a_plain_count_does(content: list[list[int]]) -> None:
+    found = inputs.look(content, "m", inputs.Memory(), 1000, 10**6)
+    said = [tuple(ids) for ids in content if ids]
+    assert (found.inputs, found.characters) == (len(content), found.a_token * sum(map(len, content)))
+    assert found.empty == len(content) - len(said)
+    assert found.duplicate == len(said) - len(set(said)) and found.repeated == 0
+
+
+@pytest.mark.parametrize("content", [[[0.5, 1.0]], [["a"]], [[2**63]], [[1], [None]], [[[1]]]])
+def test_what_holds_no_token_ids_is_passed_over(content: Any) -> None:
+    assert inputs.look(content, "m", inputs.Memory(), 1000, 10**6).inputs == 0
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=20))

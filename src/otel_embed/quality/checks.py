@@ -41,7 +41,6 @@ _MOST_INPUTS, _LEAST_CHARACTERS = 2048, 1 << 16
 _LEAST_VECTORS, _NS_A_NUMBER, _PART = 8, 5, 1000
 _MAX_MODELS = 1000
 K = TypeVar("K")
-_CHARACTERS_A_TOKEN = 4
 _UNSENT = ("acquire", "connect", "tls")
 
 
@@ -135,7 +134,7 @@ class Checks:
 
     def _look_at_inputs(self, call: OpenCall, found: _Found) -> None:
         record, content = call.record(), call.request.content
-        if record.kind != "text" or (record.cache is not None and record.cache.hits):
+        if record.kind not in ("text", "tokens") or (record.cache is not None and record.cache.hits):
             return  # which of them a cache left to the model is not known
         most_characters = max(_LEAST_CHARACTERS, record.duration_ns // _PART)
         model = (record.provider, record.model, call.request.dimensions)
@@ -179,7 +178,7 @@ class Checks:
 def _look_at_failure(call: OpenCall, found: _Found) -> None:
     """What failed attempts cost of a rate limit, and whether the length of a text is the reason."""
     looked = inputs.look(call.request.content, None, None, _MOST_INPUTS, _LEAST_CHARACTERS)
-    found.add_failed(len(_sent(call)) * ceil(looked.characters / _CHARACTERS_A_TOKEN))
+    found.add_failed(len(_sent(call)) * ceil(looked.characters / looked.a_token))
     if call.failure is not None and call.failure.cause == "invalid_input":
         found.add("empty_input", looked.empty)
         _look_for_length(call, looked, None, found)
