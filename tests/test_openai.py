@@ -6,6 +6,7 @@ import copy
 import inspect
 import json
 import pickle
+import re
 from typing import Any
 
 import openai
@@ -281,6 +282,25 @@ def test_captured_input_is_cut(telemetry: Telemetry, server: OpenAIServer) -> No
     assert [(part["content"][:2], len(part["content"])) for part in message["parts"]] == [
         (f"{n:02}", 1024) for n in range(16)
     ]
+
+
+def test_a_log_line_of_a_failed_call_is_a_warning(
+    telemetry: Telemetry, server: OpenAIServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    telemetry.instrument(log="text")
+    caplog.set_level("INFO", "otel_embed.calls")
+    with client(server) as it:
+        it.embeddings.create(model=SMALL, input="one two")
+        with pytest.raises(openai.BadRequestError):
+            it.embeddings.create(model=SMALL, input="one two", extra_headers=Fault(status=400).header)
+    good, failed = caplog.records
+    assert (good.levelname, failed.levelname) == ("INFO", "WARNING")
+    said = re.fullmatch(
+        rf"openai {SMALL}: ([\d.]+) ms, 1 inputs, 2 tokens \(reported\), \$0.00000004 \[(.+)\]", good.getMessage()
+    )
+    assert said is not None, good.getMessage()
+    assert sum(map(float, said[2].split()[1::2])) == pytest.approx(float(said[1]), abs=1), "each is rounded"
+    assert ", 1 inputs, failed: invalid_input (400) [" in failed.getMessage()
 
 
 def test_a_log_line_leads_to_its_span(
