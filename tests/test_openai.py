@@ -284,6 +284,19 @@ def test_captured_input_is_cut(telemetry: Telemetry, server: OpenAIServer) -> No
     ]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_headers_that_tell_the_same_the_providers_own_is_taken(
+    order: int, telemetry: Telemetry, server: OpenAIServer
+) -> None:
+    """OpenAI's answers have Envoy's time too, and a gateway's may have a limit of its own."""
+    pairs = [("openai-processing-ms", "40"), ("x-envoy-upstream-service-time", "95")]
+    pairs += [("x-ratelimit-remaining-requests", "7"), ("ratelimit-remaining", "100")]
+    embed(server, extra_headers=Fault(headers=dict(pairs[::order])).header)
+    found = telemetry.spans()[0].attributes
+    assert found["otel_embed.server.duration"] == 0.04
+    assert found["otel_embed.rate_limit.remaining.requests"] == 7
+
+
 def test_a_log_line_of_a_failed_call_is_a_warning(
     telemetry: Telemetry, server: OpenAIServer, caplog: pytest.LogCaptureFixture
 ) -> None:
