@@ -42,7 +42,7 @@ NAN, INFINITE = float("nan"), float("inf")
 RECORD = EmbeddingCall(
     **dict.fromkeys(EmbeddingCall._fields, None)
     | {"provider": "openai", "local": False, "is_leaf": True, "inputs": 1, "kind": "text", "dimensions": 1}
-    | {"duration_ns": 10**6, "retries": ()}
+    | {"duration_ns": 10**6, "retries": (), "attribution": ()}
 )
 
 
@@ -143,6 +143,18 @@ def test_another_dimension_or_model_than_asked_for_or_than_before(
     strange.model = "text-embedding-3-small-v2"
     client.embeddings.create(model=SMALL, input="e")
     assert problems(telemetry) == {"wrong_dimension": 1, "dimension_change": 1, "model_change": 1}
+
+
+def test_another_model_or_dimension_in_one_pipeline(telemetry: Telemetry, client: openai.OpenAI) -> None:
+    for name, model, dimensions in [
+        ("docs", SMALL, 8), ("images", "text-embedding-3-large", 16), ("docs", SMALL, 8), ("docs", "text-embedding-3-large", 8),
+        ("docs", "text-embedding-3-large", 16), ("images", "text-embedding-3-large", 16),
+    ]:  # fmt: skip
+        with otel_embed.attribute(pipeline=name):
+            client.embeddings.create(model=model, input=f"{name} {model} {dimensions}", dimensions=dimensions)
+    found = {**problems(telemetry)}
+    found.pop("repeated_input")
+    assert found == {"model_change": 1, "dimension_change": 1}
 
 
 def test_texts_longer_than_the_model_takes(telemetry: Telemetry, client: openai.OpenAI, strange: StrangeServer) -> None:

@@ -29,8 +29,8 @@ _NAMES = {
     "x-envoy-upstream-service-time": 2,
     "content-length": 3,
 }
-"""Which fact a header tells, by the fact's place in an ``Answer``. Of two that tell the same one, that which stands first
-here is taken, in whatever order they came: a proxy's may be beside the provider's."""
+"""Which fact a header tells, by the fact's place in an ``Answer``. Of two that tell the same one, that which stands
+first here is taken, in whatever order they came: a proxy's may be beside the provider's."""
 _SERVER_TIME = 2
 _Name = str | bytes
 _plans: dict[tuple[_Name, ...], tuple[tuple[int, int], ...]] = {}

@@ -11,13 +11,13 @@ import threading
 import time
 from collections import Counter
 from math import ceil
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from otel_embed.exchange import OpenExchange
 from otel_embed.observe import OpenCall
 from otel_embed.quality import inputs, vectors
 from otel_embed.quality.models import most_tokens
-from otel_embed.report.totals import PICODOLLARS
+from otel_embed.report.totals import OVERFLOW, PICODOLLARS
 
 Problem = Literal[
     "empty_input",
@@ -35,6 +35,9 @@ Problem = Literal[
 
 Waste = Literal[Problem, "failed_attempt"]
 """What tokens were sent for in vain. Those of a failed attempt use up the rate limit, and are seldom billed."""
+
+PIPELINE: Final = "pipeline"
+"""The attribute by which calls say to which pipeline they belong."""
 
 _A_SECOND, _AT_ONCE = 5, 100
 _MOST_INPUTS, _LEAST_CHARACTERS = 2048, 1 << 16
@@ -161,18 +164,30 @@ class Checks:
             found.add_failed(sum(lane.failed for lane in _sent(call)) * usage.tokens)
 
     def _look_for_change(self, call: OpenCall, found: _Found) -> None:
-        """Whether the same model of the same provider answers otherwise than before: its vectors can't be compared."""
+        """Whether vectors cannot be compared with those before: the same model of the same provider answers otherwise,
+        or calls of one pipeline, where they say which theirs is, have another."""
         record, asked = call.record(), call.request.dimensions
         key = (record.provider, record.server, record.request_model, record.component, record.encoding_format, asked)
-        now = (record.response_model, record.dimensions)
+        changes = self._changes(key, record.response_model, record.dimensions)
+        for name, value in record.attribution:
+            if name.rpartition(".")[2] == PIPELINE and value != OVERFLOW:  # `app.pipeline` too
+                changes |= self._changes((name, value), record.request_model, record.dimensions)
+        for change in changes:
+            found.add(change, 1)
+
+    def _changes(self, key: tuple[object, ...], model: str | None, dimensions: int | None) -> set[Problem]:
+        changes: set[Problem] = set()
         before = self._latest.get(key)
-        if before is not None:
-            if None not in (before[0], now[0]) and before[0] != now[0]:
-                found.add("model_change", 1)
-            if None not in (before[1], now[1]) and before[1] != now[1]:
-                found.add("dimension_change", 1)
-        if before is not None or len(self._latest) < _MAX_MODELS:
-            self._latest[key] = now if before is None else (now[0] or before[0], now[1] or before[1])
+        if before is None:
+            if len(self._latest) < _MAX_MODELS:
+                self._latest[key] = model, dimensions
+            return changes
+        if None not in (before[0], model) and before[0] != model:
+            changes.add("model_change")
+        if None not in (before[1], dimensions) and before[1] != dimensions:
+            changes.add("dimension_change")
+        self._latest[key] = model or before[0], dimensions or before[1]
+        return changes
 
 
 def _look_at_failure(call: OpenCall, found: _Found) -> None:
