@@ -33,6 +33,11 @@ Problem = Literal[
 ]
 """``duplicate``: twice in one call; ``repeated``: embedded before, by an earlier call of this process."""
 
+UNUSABLE: Final[tuple[Problem, ...]] = (
+    "nan_vector", "infinite_vector", "zero_vector", "wrong_dimension", "dimension_change", "model_change",
+)  # fmt: skip
+"""With vectors that have these, or beside those before them, no search finds the right things."""
+
 Waste = Literal[Problem, "failed_attempt"]
 """What tokens were sent for in vain. Those of a failed attempt use up the rate limit, and are seldom billed."""
 
