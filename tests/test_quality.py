@@ -28,6 +28,7 @@ from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 from fakes.server import Received
 from otel_embed.cli.document import load, merge
+from otel_embed.cli.report_json import to_dict
 from otel_embed.cli.work_tables import work_tables
 from otel_embed.demo.server import Answer
 from otel_embed.quality import checks, inputs, vectors
@@ -110,6 +111,7 @@ def test_empty_duplicate_and_repeated_texts_and_what_they_cost(telemetry: Teleme
     spent, tokens = second.attributes["otel_embed.cost.usd"], second.attributes["gen_ai.usage.input_tokens"]
     assert telemetry.total("otel_embed.wasted.tokens", otel_embed__waste="repeated_input") == round(tokens / 2)
     assert telemetry.total("otel_embed.wasted.cost", otel_embed__waste="repeated_input") == pytest.approx(spent / 2)
+    assert telemetry.total("otel_embed.checked.cost") == telemetry.total("otel_embed.cost")
     tokens = first.attributes["gen_ai.usage.input_tokens"]
     assert telemetry.total("otel_embed.wasted.tokens", otel_embed__waste="duplicate_input") == round(tokens * 40 / 123)
 
@@ -428,6 +430,22 @@ def test_models_without_end_take_no_memory_without_end() -> None:
         )  # fmt: skip
         found.look(call, [[1.0]])
     assert len(found.sums()) == len(found._latest) == checks._MAX_MODELS
+
+
+def test_the_report_says_which_share_of_the_dollars_was_wasted(
+    telemetry: Telemetry, client: openai.OpenAI, tmp_path: Path
+) -> None:
+    client.embeddings.create(model=SMALL, input=["one two", "one two"])
+    client.embeddings.create(model=SMALL, input=["three four", "five six", "seven eight"])
+    client.embeddings.create(model="text-embedding-3-large", input="one two three four")
+    client.embeddings.create(model="nobody-knows", input=["one two", "one two"])
+    file = tmp_path / "summary.json"
+    file.write_text(json.dumps(otel_embed.summary().document))
+    report = merge([load(file), load(file)])
+    (table,) = (table for table in work_tables(report) if table.title == "Worth a look")
+    assert table.note == f"{100 * 2 * 20 / (10 * 20 + 4 * 130):.1f} % of dollars on repeated texts"
+    ratios = {row["model"]: row["wasted_ratio"] for row in to_dict(report)["quality"]}
+    assert ratios == {SMALL: pytest.approx(0.2), "text-embedding-3-large": 0, "nobody-knows": None}
 
 
 def test_the_report_shows_it(telemetry: Telemetry, client: openai.OpenAI, tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ class _Found:
         self.problems: dict[Problem, int] = {}
         self.wasted_tokens: dict[Waste, int] = {}
         self.wasted_picodollars: dict[Waste, int] = {}
+        self.picodollars = 0
+        """What the calls cost whose inputs were looked at."""
 
     def add(self, problem: Problem, many: int) -> None:
         if many:
@@ -82,6 +84,7 @@ class Sums(_Found):
     def absorb(self, found: _Found) -> None:
         self.inputs += found.inputs
         self.vectors += found.vectors
+        self.picodollars += found.picodollars
         _add(self.problems, found.problems)
         _add(self.wasted_tokens, found.wasted_tokens)
         _add(self.wasted_picodollars, found.wasted_picodollars)
@@ -149,6 +152,8 @@ class Checks:
         looked = inputs.look(content, model, self._memory, _MOST_INPUTS, most_characters)
         found.inputs = looked.inputs
         usage = record.usage
+        if record.cost is not None:
+            found.picodollars = round(record.cost.usd * PICODOLLARS)
         if not record.local:  # a local model counts its own
             reported = usage.tokens if usage is not None and usage.source == "reported" else None
             _look_for_length(call, looked, reported, found)
@@ -164,7 +169,7 @@ class Checks:
                 if usage is not None:
                     found.wasted_tokens[problem] = round(part * usage.tokens)
                 if record.cost is not None:
-                    found.wasted_picodollars[problem] = round(part * record.cost.usd * PICODOLLARS)
+                    found.wasted_picodollars[problem] = round(part * found.picodollars)
         if record.retries and usage is not None:
             found.add_failed(sum(lane.failed for lane in _sent(call)) * usage.tokens)
 
