@@ -282,6 +282,9 @@ def test_captured_input_is_cut(telemetry: Telemetry, server: OpenAIServer) -> No
     assert [(part["content"][:2], len(part["content"])) for part in message["parts"]] == [
         (f"{n:02}", 1024) for n in range(16)
     ]
+    telemetry.exporter.clear()
+    embed(server, input=[[1, 2, 3]])
+    assert "gen_ai.input.messages" not in telemetry.spans()[0].attributes, "no message without its text"
 
 
 @pytest.mark.parametrize("order", [1, -1])
