@@ -178,11 +178,28 @@ def test_retries_fire_their_own_alert(watched: Watched) -> None:
 
 
 def test_a_rate_limit_that_is_nearly_reached(watched: Watched) -> None:
-    left = {"x-ratelimit-remaining-requests": "3", "x-ratelimit-limit-requests": "500"}
+    left = {"x-ratelimit-remaining-requests": "3", "x-ratelimit-limit-requests": "20"}
     (fired,) = watched.minutes(8, lambda: watched.embed(extra_headers=Fault(headers=left).header))
     assert (fired.name, fired.measured, fired.above) == ("rate_limit_requests", 3, False)
     assert fired.text == f"rate_limit_requests of openai {SMALL} is 3 requests, below 10 requests."
     assert watched.names(12) == [("rate_limit_requests", True)], "without calls, it says nothing"
+
+
+def test_a_rate_limit_of_which_little_is_left(watched: Watched) -> None:
+    left = {"x-ratelimit-remaining-tokens": "4000", "x-ratelimit-limit-tokens": "100000"}
+    (fired,) = watched.minutes(8, lambda: watched.embed(extra_headers=Fault(headers=left).header))
+    assert fired.text == f"rate_limit_headroom of openai {SMALL} is 4 %, below 10 %."
+    assert watched.names(12) == [("rate_limit_headroom", True)], "without calls, it says nothing"
+
+
+def test_vectors_that_no_search_can_use(watched: Watched) -> None:
+    with otel_embed.attribute(pipeline="docs"):
+        watched.embed(dimensions=8)
+        assert watched.minutes(3, lambda: watched.embed(dimensions=8)) == []
+        (fired,) = watched.minutes(2, lambda: watched.embed(dimensions=4), every=2)
+    assert fired.text == f"broken_vectors of openai {SMALL} dimension_change is 1 problems, above 0 problems."
+    assert fired.severity == "critical"
+    assert watched.names(20) == [("broken_vectors", True)]
 
 
 def test_a_cache_that_knows_nothing_any_more(watched: Watched) -> None:
@@ -269,9 +286,7 @@ def test_it_rests_for_the_cooldown(watched: Watched) -> None:
 
 
 def test_every_threshold_with_a_measure_is_one_that_there_is() -> None:
-    assert set(Thresholds.load(None, pytest.fail)) - set(MEASURES) == {
-        "stale_telemetry", "rate_limit_headroom", "broken_vectors",
-    }  # fmt: skip
+    assert set(Thresholds.load(None, pytest.fail)) - set(MEASURES) == {"stale_telemetry"}
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.one_of(st.none(), st.floats(0, 2))), max_size=60))

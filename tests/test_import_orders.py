@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -284,6 +285,21 @@ sys.modules["late"] = sys
 
 
 class TestThirdParties:
+    def test_the_package_in_the_docs(self, programs: Programs) -> None:
+        page = (Path(__file__).parents[1] / "docs" / "own_library.md").read_text(encoding="utf-8")
+        told, module = re.findall(r"```(?:toml|python)\n(.*?)```", page, re.DOTALL)
+        assert '[project.entry-points.otel_embed_provider]\nacme = "acme_for_otel_embed:PROVIDER"' in told
+        client = "class Client:\n    def embed(self, texts, model='m'): return {'vectors': [[0.5]] * 2, 'tokens': 7}\n"
+        distribution(programs.folder, "acme-embeddings", "2.1", {"acme/__init__.py": "", "acme/client.py": client})
+        entry_points = "[otel_embed_provider]\nacme = acme_for_otel_embed:PROVIDER\n"
+        distribution(programs.folder, "acme-for-otel-embed", "1.0", {"acme_for_otel_embed.py": module}, entry_points)
+        ran = f"""{ON}assert "acme" not in sys.modules
+from acme.client import Client
+Client().embed(["a", "b"], model="large")
+print(otel_embed.summary().inputs, otel_embed.summary().tokens, otel_embed.summary().document["providers"][0]["model"])
+"""
+        assert programs.run(ran) == (["2 7 large"], "")
+
     def test_two_entry_points_of_one_name_and_one_function_count_once(self, programs: Programs) -> None:
         acme(programs.folder)
         files = {"acme_again.py": "from acme_for_otel_embed import PROVIDER\n"}

@@ -6,6 +6,7 @@ import copy
 import inspect
 import json
 import pickle
+import re
 from typing import Any
 
 import openai
@@ -225,6 +226,7 @@ def test_wrapped_methods_stay_ordinary(telemetry: Telemetry, server: OpenAIServe
     assert pickle.loads(pickle.dumps(Embeddings.create)) is Embeddings.create
     assert copy.deepcopy(Embeddings.create) is Embeddings.create
     assert "input" in inspect.signature(Embeddings.create).parameters
+    assert inspect.getfullargspec(Embeddings.create) == inspect.getfullargspec(Embeddings.create.__wrapped__)
     assert Embeddings.create.__qualname__ == "Embeddings.create"
 
 
@@ -271,6 +273,50 @@ def test_input_is_captured_only_where_asked_for(telemetry: Telemetry, server: Op
     without, captured = [str(dict(span.attributes)) for span in telemetry.spans()]
     assert "planted" not in without and "planted" in captured
     assert "sk-secret" not in without + captured
+
+
+def test_captured_input_is_cut(telemetry: Telemetry, server: OpenAIServer) -> None:
+    telemetry.instrument(capture_content=True)
+    embed(server, input=[f"{n:02}" + "x" * 2000 for n in range(20)])
+    (message,) = json.loads(telemetry.spans()[0].attributes["gen_ai.input.messages"])
+    assert [(part["content"][:2], len(part["content"])) for part in message["parts"]] == [
+        (f"{n:02}", 1024) for n in range(16)
+    ]
+    telemetry.exporter.clear()
+    embed(server, input=[[1, 2, 3]])
+    assert "gen_ai.input.messages" not in telemetry.spans()[0].attributes, "no message without its text"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_headers_that_tell_the_same_the_providers_own_is_taken(
+    order: int, telemetry: Telemetry, server: OpenAIServer
+) -> None:
+    """OpenAI's answers have Envoy's time too, and a gateway's may have a limit of its own."""
+    pairs = [("openai-processing-ms", "40"), ("x-envoy-upstream-service-time", "95")]
+    pairs += [("x-ratelimit-remaining-requests", "7"), ("ratelimit-remaining", "100")]
+    embed(server, extra_headers=Fault(headers=dict(pairs[::order])).header)
+    found = telemetry.spans()[0].attributes
+    assert found["otel_embed.server.duration"] == 0.04
+    assert found["otel_embed.rate_limit.remaining.requests"] == 7
+
+
+def test_a_log_line_of_a_failed_call_is_a_warning(
+    telemetry: Telemetry, server: OpenAIServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    telemetry.instrument(log="text")
+    caplog.set_level("INFO", "otel_embed.calls")
+    with client(server) as it:
+        it.embeddings.create(model=SMALL, input="one two")
+        with pytest.raises(openai.BadRequestError):
+            it.embeddings.create(model=SMALL, input="one two", extra_headers=Fault(status=400).header)
+    good, failed = caplog.records
+    assert (good.levelname, failed.levelname) == ("INFO", "WARNING")
+    said = re.fullmatch(
+        rf"openai {SMALL}: ([\d.]+) ms, 1 inputs, 2 tokens \(reported\), \$0.00000004 \[(.+)\]", good.getMessage()
+    )
+    assert said is not None, good.getMessage()
+    assert sum(map(float, said[2].split()[1::2])) == pytest.approx(float(said[1]), abs=1), "each is rounded"
+    assert ", 1 inputs, failed: invalid_input (400) [" in failed.getMessage()
 
 
 def test_a_log_line_leads_to_its_span(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import openai
 import pytest
+import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.embeddings import Embeddings
@@ -26,6 +28,7 @@ from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 from fakes.server import Received
 from otel_embed.cli.document import load, merge
+from otel_embed.cli.report_json import to_dict
 from otel_embed.cli.work_tables import work_tables
 from otel_embed.demo.server import Answer
 from otel_embed.quality import checks, inputs, vectors
@@ -40,7 +43,7 @@ NAN, INFINITE = float("nan"), float("inf")
 RECORD = EmbeddingCall(
     **dict.fromkeys(EmbeddingCall._fields, None)
     | {"provider": "openai", "local": False, "is_leaf": True, "inputs": 1, "kind": "text", "dimensions": 1}
-    | {"duration_ns": 10**6, "retries": ()}
+    | {"duration_ns": 10**6, "retries": (), "attribution": ()}
 )
 
 
@@ -108,6 +111,7 @@ def test_empty_duplicate_and_repeated_texts_and_what_they_cost(telemetry: Teleme
     spent, tokens = second.attributes["otel_embed.cost.usd"], second.attributes["gen_ai.usage.input_tokens"]
     assert telemetry.total("otel_embed.wasted.tokens", otel_embed__waste="repeated_input") == round(tokens / 2)
     assert telemetry.total("otel_embed.wasted.cost", otel_embed__waste="repeated_input") == pytest.approx(spent / 2)
+    assert telemetry.total("otel_embed.checked.cost") == telemetry.total("otel_embed.cost")
     tokens = first.attributes["gen_ai.usage.input_tokens"]
     assert telemetry.total("otel_embed.wasted.tokens", otel_embed__waste="duplicate_input") == round(tokens * 40 / 123)
 
@@ -141,6 +145,18 @@ def test_another_dimension_or_model_than_asked_for_or_than_before(
     strange.model = "text-embedding-3-small-v2"
     client.embeddings.create(model=SMALL, input="e")
     assert problems(telemetry) == {"wrong_dimension": 1, "dimension_change": 1, "model_change": 1}
+
+
+def test_another_model_or_dimension_in_one_pipeline(telemetry: Telemetry, client: openai.OpenAI) -> None:
+    for name, model, dimensions in [
+        ("docs", SMALL, 8), ("images", "text-embedding-3-large", 16), ("docs", SMALL, 8), ("docs", "text-embedding-3-large", 8),
+        ("docs", "text-embedding-3-large", 16), ("images", "text-embedding-3-large", 16),
+    ]:  # fmt: skip
+        with otel_embed.attribute(pipeline=name):
+            client.embeddings.create(model=model, input=f"{name} {model} {dimensions}", dimensions=dimensions)
+    found = {**problems(telemetry)}
+    found.pop("repeated_input")
+    assert found == {"model_change": 1, "dimension_change": 1}
 
 
 def test_texts_longer_than_the_model_takes(telemetry: Telemetry, client: openai.OpenAI, strange: StrangeServer) -> None:
@@ -192,6 +208,21 @@ def test_what_the_application_decodes_itself_is_not_counted_as_looked_at(
     assert looked_at(telemetry) == (4, 2)
 
 
+def test_lists_of_token_ids_are_looked_at_as_texts_are(telemetry: Telemetry, client: openai.OpenAI) -> None:
+    """LangChain's ``OpenAIEmbeddings`` sends texts so."""
+    client.embeddings.create(model=SMALL, input=[[1, 2, 3], [4, 5, 6, 7], [1, 2, 3]])
+    client.embeddings.create(model=SMALL, input=[4, 5, 6, 7])
+    client.embeddings.create(model=SMALL, input=[[8] * 8192, [9]])
+    assert problems(telemetry) == {"duplicate_input": 1, "repeated_input": 1}
+    assert looked_at(telemetry)[0] == 6
+    assert telemetry.total("otel_embed.wasted.tokens", otel_embed__waste="duplicate_input") == 3
+    assert telemetry.total("otel_embed.wasted.tokens", otel_embed__waste="repeated_input") == 4
+    with pytest.raises(openai.BadRequestError):
+        client.embeddings.create(model=SMALL, input=[[8] * 8193])
+    assert problems(telemetry)["oversized_input"] == 1
+    assert telemetry.total("otel_embed.wasted.tokens", otel_embed__waste="failed_attempt") == 8193
+
+
 def test_a_text_is_not_repeated_where_other_dimensions_are_asked_for(
     telemetry: Telemetry, client: openai.OpenAI
 ) -> None:
@@ -213,6 +244,25 @@ def test_tokens_of_failed_attempts(telemetry: Telemetry, client: openai.OpenAI, 
         client.embeddings.create(model=SMALL, input="x" * 400)
     assert telemetry.total("otel_embed.wasted.tokens", otel_embed__waste="failed_attempt") == 2 * tokens + 3 * 100
     assert telemetry.total("otel_embed.wasted.cost") == 0
+
+
+def test_what_nobody_got_is_not_wasted(telemetry: Telemetry, client: openai.OpenAI) -> None:
+    class Unheard(Embeddings):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            requests.post(nowhere, json=texts)
+            raise AssertionError
+
+        embed_query = embed_documents  # type: ignore[assignment]
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"  # bound, and nobody listens
+        with pytest.raises(openai.APIConnectionError):
+            client.with_options(base_url=nowhere).embeddings.create(model=SMALL, input="some text")
+        with pytest.raises(requests.ConnectionError):
+            Unheard().embed_documents(["some text"])
+    assert "otel_embed.retries" in telemetry.metrics()
+    assert "otel_embed.wasted.tokens" not in telemetry.metrics()
 
 
 def test_an_embedder_of_the_applications_own(telemetry: Telemetry) -> None:
@@ -300,12 +350,27 @@ def test_as_many_texts_are_looked_at_as_there_is_time_for() -> None:
 
 @given(st.lists(st.one_of(st.text(max_size=9), st.none(), st.integers(), st.lists(st.integers(), max_size=2))))
 def test_texts_are_told_apart_as_a_plain_count_does(content: list[Any]) -> None:
+    content = ["first", *content]
     found = inputs.look(content, "m", inputs.Memory(), 1000, 10**6)
     texts = [text for text in content if isinstance(text, str)]
     said = [text for text in texts if text.strip()]
     assert (found.inputs, found.characters) == (len(texts), sum(map(len, texts)))
     assert found.empty == len(texts) - len(said)
     assert found.duplicate == len(said) - len(set(said)) and found.repeated == 0
+
+
+@given(st.lists(st.lists(st.integers(0, 2**63 - 1), max_size=3), min_size=1))
+def test_lists_of_token_ids_are_told_apart_as_a_plain_count_does(content: list[list[int]]) -> None:
+    found = inputs.look(content, "m", inputs.Memory(), 1000, 10**6)
+    said = [tuple(ids) for ids in content if ids]
+    assert (found.inputs, found.characters) == (len(content), found.a_token * sum(map(len, content)))
+    assert found.empty == len(content) - len(said)
+    assert found.duplicate == len(said) - len(set(said)) and found.repeated == 0
+
+
+@pytest.mark.parametrize("content", [[[0.5, 1.0]], [["a"]], [[2**63]], [[1], [None]], [[[1]]]])
+def test_what_holds_no_token_ids_is_passed_over(content: Any) -> None:
+    assert inputs.look(content, "m", inputs.Memory(), 1000, 10**6).inputs == 0
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=20))
@@ -365,6 +430,22 @@ def test_models_without_end_take_no_memory_without_end() -> None:
         )  # fmt: skip
         found.look(call, [[1.0]])
     assert len(found.sums()) == len(found._latest) == checks._MAX_MODELS
+
+
+def test_the_report_says_which_share_of_the_dollars_was_wasted(
+    telemetry: Telemetry, client: openai.OpenAI, tmp_path: Path
+) -> None:
+    client.embeddings.create(model=SMALL, input=["one two", "one two"])
+    client.embeddings.create(model=SMALL, input=["three four", "five six", "seven eight"])
+    client.embeddings.create(model="text-embedding-3-large", input="one two three four")
+    client.embeddings.create(model="nobody-knows", input=["one two", "one two"])
+    file = tmp_path / "summary.json"
+    file.write_text(json.dumps(otel_embed.summary().document))
+    report = merge([load(file), load(file)])
+    (table,) = (table for table in work_tables(report) if table.title == "Worth a look")
+    assert table.note == f"{100 * 2 * 20 / (10 * 20 + 4 * 130):.1f} % of dollars on repeated texts"
+    ratios = {row["model"]: row["wasted_ratio"] for row in to_dict(report)["quality"]}
+    assert ratios == {SMALL: pytest.approx(0.2), "text-embedding-3-large": 0, "nobody-knows": None}
 
 
 def test_the_report_shows_it(telemetry: Telemetry, client: openai.OpenAI, tmp_path: Path) -> None:

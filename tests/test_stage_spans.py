@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import openai
@@ -26,6 +27,7 @@ from opentelemetry.trace import TraceState
 import otel_embed
 from clients import SMALL
 from conftest import Telemetry
+from fakes.faults import Fault
 from fakes.openai_server import OpenAIServer
 from otel_embed.report.stage_spans import StageSpans
 
@@ -192,3 +194,23 @@ def test_a_stage_that_cannot_be_told_costs_no_call(raises: str, server: OpenAISe
         client.embeddings.create(model=SMALL, input=["one two"], dimensions=4)
     otel_embed.uninstrument()
     assert telemetry.spans(f"embeddings {SMALL}")
+
+
+@pytest.mark.parametrize(
+    ("mode", "calls_with_stages"),
+    [("slow", ["slow", "failed"]), ("always", ["quick", "slow", "failed"]), ("never", [])],
+)
+def test_which_calls_have_them(
+    mode: str, calls_with_stages: list[str], telemetry: Telemetry, server: OpenAIServer
+) -> None:
+    telemetry.instrument(stage_spans=mode, slow_call_ms=2000.0)
+    faults = {"quick": Fault(), "slow": Fault(header_delay=2.1), "failed": Fault(status=400)}
+    found = []
+    with openai.OpenAI(base_url=server.url, api_key="x", max_retries=0) as client:
+        client.embeddings.create(model=SMALL, input="one")  # the first connection is no quick one
+        for name, fault in faults.items():
+            telemetry.exporter.clear()
+            with suppress(openai.BadRequestError):
+                client.embeddings.create(model=SMALL, input="one", extra_headers=fault.header)
+            found += [name] * (len(telemetry.spans()) > 1)
+    assert found == calls_with_stages

@@ -75,6 +75,15 @@ def test_a_usage_is_added_to_nothing_else() -> None:
         1 + TrackedUsage()
 
 
+def test_a_usage_shows_what_it_cost_and_what_is_not_known(telemetry: Telemetry, server: OpenAIServer) -> None:
+    with otel_embed.track() as usage, openai.OpenAI(base_url=server.url, api_key="x") as client:
+        client.embeddings.create(model=SMALL, input="one two")
+        assert "2 tokens, $0.00000004, 0 cache hits" in repr(usage)
+        client.embeddings.create(model="our-own", input="one two")
+    assert "$0.00000004 and 1 call without a known price," in repr(usage)
+    assert "0 tokens, $0, " in repr(TrackedUsage())
+
+
 def test_what_is_flushed_is_reported_by_a_process_that_is_killed(server: OpenAIServer, tmp_path: Path) -> None:
     command = [Path(sys.executable).with_name("otel-embed"), "run", "--json", "r.json", "--", sys.executable, "-c", KILLED]
     ran = subprocess.run([*command, server.url], cwd=tmp_path, capture_output=True, text=True, timeout=60)

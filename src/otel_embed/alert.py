@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 
 _WORDS = {"s": "s", "{USD}": "USD", "{input}": "inputs", "{request}": "requests", "{retry}": "retries a call"}
-_WORDS |= {"{token}/s": "tokens/s", "{input}/min": "texts/min", "{failure}": "failures"}
+_WORDS |= {"{token}/s": "tokens/s", "{input}/min": "texts/min", "{failure}": "failures", "{problem}": "problems"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Alert:
     provider: str | None = None
     model: str | None = None
     subject: str | None = None
-    """What else it is about: the cache's store, the GPU's id, the budget, what failed."""
+    """What else it is about: the cache's store, the GPU's id, the budget, what failed, what is wrong with vectors."""
 
     @property
     def text(self) -> str:

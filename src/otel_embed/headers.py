@@ -29,7 +29,8 @@ _NAMES = {
     "x-envoy-upstream-service-time": 2,
     "content-length": 3,
 }
-"""Which fact a header tells, by the fact's place in an ``Answer``."""
+"""Which fact a header tells, by the fact's place in an ``Answer``. Of two that tell the same one, that which stands
+first here is taken, in whatever order they came: a proxy's may be beside the provider's."""
 _SERVER_TIME = 2
 _Name = str | bytes
 _plans: dict[tuple[_Name, ...], tuple[tuple[int, int], ...]] = {}
@@ -71,7 +72,8 @@ def _columns(headers: Any) -> tuple[tuple[_Name, ...], tuple[Any, ...]]:
 
 def _plan(names: tuple[_Name, ...]) -> tuple[tuple[int, int], ...]:
     lower = [(name.decode("latin-1") if isinstance(name, bytes) else name).lower() for name in names]
-    plan = tuple((place, _NAMES[name]) for place, name in enumerate(lower) if name in _NAMES)
+    found = [(-list(_NAMES).index(name), place) for place, name in enumerate(lower) if name in _NAMES]
+    plan = tuple((place, _NAMES[lower[place]]) for _, place in sorted(found))  # what is read last is taken
     if len(_plans) < _MAX_PLANS:
         _plans[names] = plan
     return plan

@@ -12,6 +12,7 @@ import inspect
 import sys
 import weakref
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from types import CoroutineType, FunctionType
 from typing import Any
 
@@ -154,9 +155,9 @@ def _overrides(owner: Any, name: str, inner: Any) -> bool:
 
 def _wrapped(original: Any, patch: Patch, method: bool) -> Callable[..., Any]:
     if patch.submits:
-        return functools.wraps(original)(_carrying(original, patch))
+        return _like(original, _carrying(original, patch))
     if patch.mutes:
-        return functools.wraps(original)(_muted(original, patch))
+        return _like(original, _muted(original, patch))
     make = _around_async if inspect.iscoroutinefunction(original) else _around
     call = original
     if method and type(original) is not FunctionType:  # another instrumentation's proxy: it wants to be bound
@@ -167,7 +168,15 @@ def _wrapped(original: Any, patch: Patch, method: bool) -> Callable[..., Any]:
     around = make(call, patch, method)
     if call is not original and not isinstance(original, FunctionType):
         return Decorated(original, around)
-    return functools.wraps(original)(_unless_compiling(call, around) if patch.torch else around)
+    return _like(original, _unless_compiling(call, around) if patch.torch else around)
+
+
+def _like(original: Any, around: Callable[..., Any]) -> Callable[..., Any]:
+    """To whoever asks what it takes, the original: ``inspect.getfullargspec`` does not ask what is wrapped."""
+    made = functools.wraps(original)(around)
+    with suppress(Exception):  # some functions of C tell of no signature
+        setattr(made, "__signature__", inspect.signature(original))
+    return made
 
 
 def _unless_compiling(original: Callable[..., Any], observed: Callable[..., Any]) -> Callable[..., Any]:

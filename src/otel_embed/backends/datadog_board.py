@@ -179,6 +179,8 @@ _GROUPS: Final = (
         _graph("Problems without an error", _ask("sum", signals.PROBLEMS, by=(names.PROBLEM,)), bars=True),
         _graph("Looked at", _ask("sum", signals.CHECKED, by=(names.CHECKED,)), bars=True),
         _graph("Wasted, USD", _ask("sum", signals.WASTED_COST, by=(names.WASTE,)), bars=True),
+        _graph("Wasted, % of dollars looked at", _ask("sum", signals.WASTED_COST), _ask("sum", signals.CHECKED_COST),
+               formula="100 * a / b"),
         _graph("Wasted, tokens", _ask("sum", signals.WASTED_TOKENS, by=(names.WASTE,)), bars=True),
         _graph("Batches, how full, %", _ask("sum", signals.INPUTS, by=MODEL),
                _ask("count", _DURATION, _ANSWERED, by=MODEL),

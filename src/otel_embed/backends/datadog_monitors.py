@@ -10,6 +10,7 @@ from otel_embed.backends import signals
 from otel_embed.backends.alerting import Alert, Format
 from otel_embed.backends.datadog import count, filtered, gained, tag
 from otel_embed.backends.signals import Signal
+from otel_embed.quality.checks import UNUSABLE
 from otel_embed.report import names
 
 _WINDOWS: Final = ((60, "1m"), (300, "5m"), (600, "10m"), (900, "15m"), (1800, "30m"), (3600, "1h"), (7200, "2h"),
@@ -17,12 +18,7 @@ _WINDOWS: Final = ((60, "1m"), (300, "5m"), (600, "10m"), (900, "15m"), (1800, "
 """Those that a monitor of metrics can look at."""
 _EMBEDDINGS: Final = f"!{names.OPERATION}:*"
 _CHAT: Final = f"{names.OPERATION}:*"
-_BROKEN: Final = " OR ".join(
-    f"{names.PROBLEM}:{problem}"
-    for problem in (
-        "nan_vector", "infinite_vector", "zero_vector", "wrong_dimension", "dimension_change", "model_change"
-    )
-)  # fmt: skip
+_BROKEN: Final = " OR ".join(f"{names.PROBLEM}:{problem}" for problem in UNUSABLE)
 _MINUTES: Final = "<minutes>"
 _STALE: Final = "stale_telemetry"
 """Datadog itself can tell when data is missing: nothing else is to fire."""

@@ -5,7 +5,9 @@ Times are in seconds.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from otel_embed.cli.rows import Row
 from otel_embed.report.sketch import Sketch
@@ -85,6 +87,8 @@ class QualityTotals(Row):
     problems: dict[str, int]
     wasted_tokens: dict[str, int]
     wasted_usd: dict[str, float]
+    looked_usd: float
+    """What the calls cost whose inputs were looked at."""
     most_inputs: int | None
     """What the provider takes in one call; None where that is not known."""
 
@@ -92,7 +96,18 @@ class QualityTotals(Row):
     def name(self) -> str:
         return f"{self.provider} {self.model}"
 
+    def to_dict(self) -> dict[str, Any]:
+        return super().to_dict() | {"wasted_ratio": wasted_ratio([self])}
+
     def add(self, other: Row) -> None:
         most = self.most_inputs
         super().add(other)
         self.most_inputs = most or (other.most_inputs if isinstance(other, QualityTotals) else None)
+
+
+def wasted_ratio(rows: Iterable[QualityTotals]) -> float | None:
+    """The share of the dollars of the calls looked at that went into texts embedded before; None where none is known."""
+    wasted, looked = 0.0, 0.0
+    for row in rows:
+        wasted, looked = wasted + sum(row.wasted_usd.values()), looked + row.looked_usd
+    return wasted / looked if looked else None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from otel_embed.cli.document import Summary
 from otel_embed.cli.units import count, dollars, percent, seconds, size
-from otel_embed.cli.work_rows import QualityTotals
+from otel_embed.cli.work_rows import QualityTotals, wasted_ratio
 
 _MANY_CALLS, _ROOM = 100, 20
 """A call is small that has less than this part of what the provider takes, and worth a word where there are many."""
@@ -82,7 +82,9 @@ def _sizes(summary: Summary) -> WorkTable:
 
 def _problems(summary: Summary) -> WorkTable:
     rows = [(row.name, cells) for row in summary.quality for cells in (*_found(row), *_small_calls(summary, row))]
-    return WorkTable("Worth a look", "no error says so", ("what", "found", "among", "tokens", "cost"), rows)
+    wasted = wasted_ratio(summary.quality)
+    said = f"{percent(wasted)} of dollars on repeated texts" if wasted else "no error says so"
+    return WorkTable("Worth a look", said, ("what", "found", "among", "tokens", "cost"), rows)
 
 
 def _found(row: QualityTotals) -> Iterator[Sequence[str]]:

@@ -11,13 +11,13 @@ import threading
 import time
 from collections import Counter
 from math import ceil
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from otel_embed.exchange import OpenExchange
 from otel_embed.observe import OpenCall
 from otel_embed.quality import inputs, vectors
 from otel_embed.quality.models import most_tokens
-from otel_embed.report.totals import PICODOLLARS
+from otel_embed.report.totals import OVERFLOW, PICODOLLARS
 
 Problem = Literal[
     "empty_input",
@@ -33,15 +33,23 @@ Problem = Literal[
 ]
 """``duplicate``: twice in one call; ``repeated``: embedded before, by an earlier call of this process."""
 
+UNUSABLE: Final[tuple[Problem, ...]] = (
+    "nan_vector", "infinite_vector", "zero_vector", "wrong_dimension", "dimension_change", "model_change",
+)  # fmt: skip
+"""With vectors that have these, or beside those before them, no search finds the right things."""
+
 Waste = Literal[Problem, "failed_attempt"]
 """What tokens were sent for in vain. Those of a failed attempt use up the rate limit, and are seldom billed."""
+
+PIPELINE: Final = "pipeline"
+"""The attribute by which calls say to which pipeline they belong."""
 
 _A_SECOND, _AT_ONCE = 5, 100
 _MOST_INPUTS, _LEAST_CHARACTERS = 2048, 1 << 16
 _LEAST_VECTORS, _NS_A_NUMBER, _PART = 8, 5, 1000
 _MAX_MODELS = 1000
 K = TypeVar("K")
-_CHARACTERS_A_TOKEN = 4
+_UNSENT = ("acquire", "connect", "tls")
 
 
 class Place(NamedTuple):
@@ -58,10 +66,16 @@ class _Found:
         self.problems: dict[Problem, int] = {}
         self.wasted_tokens: dict[Waste, int] = {}
         self.wasted_picodollars: dict[Waste, int] = {}
+        self.picodollars = 0
+        """What the calls cost whose inputs were looked at."""
 
     def add(self, problem: Problem, many: int) -> None:
         if many:
             self.problems[problem] = self.problems.get(problem, 0) + many
+
+    def add_failed(self, tokens: int) -> None:
+        if tokens:
+            self.wasted_tokens["failed_attempt"] = tokens
 
 
 class Sums(_Found):
@@ -70,6 +84,7 @@ class Sums(_Found):
     def absorb(self, found: _Found) -> None:
         self.inputs += found.inputs
         self.vectors += found.vectors
+        self.picodollars += found.picodollars
         _add(self.problems, found.problems)
         _add(self.wasted_tokens, found.wasted_tokens)
         _add(self.wasted_picodollars, found.wasted_picodollars)
@@ -130,13 +145,15 @@ class Checks:
 
     def _look_at_inputs(self, call: OpenCall, found: _Found) -> None:
         record, content = call.record(), call.request.content
-        if record.kind != "text" or (record.cache is not None and record.cache.hits):
+        if record.kind not in ("text", "tokens") or (record.cache is not None and record.cache.hits):
             return  # which of them a cache left to the model is not known
         most_characters = max(_LEAST_CHARACTERS, record.duration_ns // _PART)
         model = (record.provider, record.model, call.request.dimensions)
         looked = inputs.look(content, model, self._memory, _MOST_INPUTS, most_characters)
         found.inputs = looked.inputs
         usage = record.usage
+        if record.cost is not None:
+            found.picodollars = round(record.cost.usd * PICODOLLARS)
         if not record.local:  # a local model counts its own
             reported = usage.tokens if usage is not None and usage.source == "reported" else None
             _look_for_length(call, looked, reported, found)
@@ -152,34 +169,50 @@ class Checks:
                 if usage is not None:
                     found.wasted_tokens[problem] = round(part * usage.tokens)
                 if record.cost is not None:
-                    found.wasted_picodollars[problem] = round(part * record.cost.usd * PICODOLLARS)
+                    found.wasted_picodollars[problem] = round(part * found.picodollars)
         if record.retries and usage is not None:
-            found.wasted_tokens["failed_attempt"] = usage.tokens * len(record.retries)
+            found.add_failed(sum(lane.failed for lane in _sent(call)) * usage.tokens)
 
     def _look_for_change(self, call: OpenCall, found: _Found) -> None:
-        """Whether the same model of the same provider answers otherwise than before: its vectors can't be compared."""
+        """Whether vectors cannot be compared with those before: the same model of the same provider answers otherwise,
+        or calls of one pipeline, where they say which theirs is, have another."""
         record, asked = call.record(), call.request.dimensions
         key = (record.provider, record.server, record.request_model, record.component, record.encoding_format, asked)
-        now = (record.response_model, record.dimensions)
+        changes = self._changes(key, record.response_model, record.dimensions)
+        for name, value in record.attribution:
+            if name.rpartition(".")[2] == PIPELINE and value != OVERFLOW:  # `app.pipeline` too
+                changes |= self._changes((name, value), record.request_model, record.dimensions)
+        for change in changes:
+            found.add(change, 1)
+
+    def _changes(self, key: tuple[object, ...], model: str | None, dimensions: int | None) -> set[Problem]:
+        changes: set[Problem] = set()
         before = self._latest.get(key)
-        if before is not None:
-            if None not in (before[0], now[0]) and before[0] != now[0]:
-                found.add("model_change", 1)
-            if None not in (before[1], now[1]) and before[1] != now[1]:
-                found.add("dimension_change", 1)
-        if before is not None or len(self._latest) < _MAX_MODELS:
-            self._latest[key] = now if before is None else (now[0] or before[0], now[1] or before[1])
+        if before is None:
+            if len(self._latest) < _MAX_MODELS:
+                self._latest[key] = model, dimensions
+            return changes
+        if None not in (before[0], model) and before[0] != model:
+            changes.add("model_change")
+        if None not in (before[1], dimensions) and before[1] != dimensions:
+            changes.add("dimension_change")
+        self._latest[key] = model or before[0], dimensions or before[1]
+        return changes
 
 
 def _look_at_failure(call: OpenCall, found: _Found) -> None:
     """What failed attempts cost of a rate limit, and whether the length of a text is the reason."""
-    attempts = sum(isinstance(lane, OpenExchange) for lane in call.lanes)
     looked = inputs.look(call.request.content, None, None, _MOST_INPUTS, _LEAST_CHARACTERS)
-    if attempts and looked.characters:
-        found.wasted_tokens["failed_attempt"] = attempts * ceil(looked.characters / _CHARACTERS_A_TOKEN)
+    found.add_failed(len(_sent(call)) * ceil(looked.characters / looked.a_token))
     if call.failure is not None and call.failure.cause == "invalid_input":
         found.add("empty_input", looked.empty)
         _look_for_length(call, looked, None, found)
+
+
+def _sent(call: OpenCall) -> list[OpenExchange]:
+    """The attempts that came further than to ask for a connection: what nobody got counts against no limit."""
+    attempts = (lane for lane in call.lanes if isinstance(lane, OpenExchange))
+    return [lane for lane in attempts if lane.status is not None or lane.marks[-1][1] not in _UNSENT]
 
 
 def _look_for_length(call: OpenCall, looked: inputs.Looked, reported: int | None, found: _Found) -> None:

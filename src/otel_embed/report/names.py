@@ -174,6 +174,9 @@ WASTED_TOKENS = Instrument(
     "otel_embed.wasted.tokens", "{token}", "Tokens sent for texts that were embedded before, and in failed attempts."
 )
 WASTED_MONEY = Instrument("otel_embed.wasted.cost", "{USD}", "Money spent on texts that were embedded before.")
+CHECKED_MONEY = Instrument(
+    "otel_embed.checked.cost", "{USD}", "Money spent on calls whose inputs were looked at: of it, a part was wasted."
+)
 BATCH_LIMIT = Instrument("otel_embed.batch.limit", "{input}", "The most inputs that the provider takes in one call.")
 PENDING = Instrument("otel_embed.inputs.pending", "{input}", "Inputs whose embeddings have not arrived yet.")
 LOOKUPS = Instrument("otel_embed.cache.lookups", "{input}", "Inputs looked up in a cache, by outcome.")

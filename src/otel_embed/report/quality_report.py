@@ -54,6 +54,7 @@ class QualityReport:
         metrics.counter(names.FOUND_PROBLEMS, lambda _: self.problems())
         metrics.counter(names.WASTED_TOKENS, lambda _: self.wasted_tokens())
         metrics.counter(names.WASTED_MONEY, lambda _: self.wasted_money())
+        metrics.counter(names.CHECKED_MONEY, lambda _: self.checked_money())
         metrics.gauge(names.BATCH_LIMIT, lambda _: self.batch_limits())
 
     def clear(self) -> None:
@@ -79,6 +80,11 @@ class QualityReport:
             for waste, picodollars in list(sums.wasted_picodollars.items()):
                 yield {**place(*where), names.WASTE: waste}, picodollars / PICODOLLARS
 
+    def checked_money(self) -> Sums:
+        for where, sums in self.checks.sums():
+            if sums.picodollars:
+                yield place(*where), sums.picodollars / PICODOLLARS
+
     def batch_limits(self) -> Sums:
         for where, _ in self.checks.sums():
             most = most_inputs(*where)
@@ -96,5 +102,6 @@ class QualityReport:
                 "problems": dict(sums.problems),
                 "wasted_tokens": dict(sums.wasted_tokens),
                 "wasted_usd": {waste: pico / PICODOLLARS for waste, pico in sums.wasted_picodollars.items()},
+                "looked_usd": sums.picodollars / PICODOLLARS,
                 "most_inputs": most_inputs(provider, model),
             }

@@ -66,7 +66,7 @@ class SpanReport:
         span = self._tracer.start_span(name, around, kind, attributes, start_time=call.start_unix_ns)
         call.span = span if span.is_recording() else None
         if self._captures and call.span is not None:
-            span.set_attribute(names.INPUT_MESSAGES, _captured(request.content))
+            span.set_attributes(_captured(request.content))
         if component is not None:
             return Context({**around, SPAN: span, OPEN_CALL: call})
         return Context({**around, SPAN: span, OPEN_CALL: call, **coexist.marks()})
@@ -177,12 +177,12 @@ def _tell_cache(found: Attributes, call: EmbeddingCall) -> None:
         found[names.SAVED_COST] = cache.saved_cost.usd
 
 
-def _captured(content: Any) -> str:
-    """Input texts, cut short; vectors and token ids never."""
+def _captured(content: Any) -> dict[str, str]:
+    """Input texts, cut short; vectors and token ids never, so that there may be nothing."""
     texts = [content] if isinstance(content, str) else content if isinstance(content, (list, tuple)) else ()
     parts = [
         {"type": "text", "content": text[:_CAPTURED_CHARACTERS]}
         for text in texts[:_CAPTURED_INPUTS]
         if isinstance(text, str)
     ]
-    return written([{"role": "user", "parts": parts}])
+    return {names.INPUT_MESSAGES: written([{"role": "user", "parts": parts}])} if parts else {}

@@ -136,8 +136,11 @@ class TrackedUsage:
         return self if nothing == 0 else NotImplemented
 
     def __repr__(self) -> str:
+        cost = f"${self.cost_usd:.12f}".rstrip("0").rstrip(".")
+        unpriced = self.unpriced_calls
+        unknown = f" and {unpriced} {'call' if unpriced == 1 else 'calls'} without a known price" if unpriced else ""
         return (
-            f"<{self.calls} calls, {self.inputs} inputs, {self.tokens} tokens, ${self.cost_usd:.6f},"
+            f"<{self.calls} calls, {self.inputs} inputs, {self.tokens} tokens, {cost}{unknown},"
             f" {self.cache_hits} cache hits, {self.chat_calls} chat calls, {self.seconds:.3f} s>"
         )
 

@@ -12,6 +12,7 @@ from otel_embed.thresholds import Thresholds
 
 def board(thresholds: Thresholds) -> Board:
     found, checked, cost = signals.PROBLEMS, signals.CHECKED, signals.WASTED_COST
+    spent = signals.CHECKED_COST
     problem, waste = (*MODEL, names.PROBLEM), (*MODEL, names.WASTE)
     broken = matcher(names.PROBLEM, "=~", "nan_vector|infinite_vector|zero_vector|wrong_dimension|.+_change")
     calls = PROM.gained(signals.DURATION, ALL, MODEL, ANSWERED, part="count")
@@ -22,7 +23,8 @@ def board(thresholds: Thresholds) -> Board:
              "NaN, infinite, all zeros, or of another dimension or model than before.", found,
              limit=thresholds["broken_vectors"]),
         stat("All problems", "short", f"{total(found)} or vector(0)", "That raise no error.", found),
-        stat("Looked at", "short", total(checked), "Inputs and vectors: a sample where there are many.", checked),
+        stat("Share wasted", "percentunit", f"{total(cost)} / ({total(spent)} > 0)",
+             "Of the dollars of the calls that were looked at, on texts that were embedded before.", cost, spent),
         stat("Wasted", "currencyUSD", f"{total(cost)} or vector(0)", "On texts that were embedded before.", cost),
         stat("Tokens wasted", "short", f"{total(signals.WASTED_TOKENS)} or vector(0)",
              "On texts that were embedded before, and in failed attempts.", signals.WASTED_TOKENS),

@@ -95,6 +95,10 @@ def _failures(look: Look) -> Tallies:
     return ((Place(subject=what), Tally(count, count)) for what, count in look.failures.items())
 
 
+def _broken(look: Look) -> Tallies:
+    return ((place, Tally(count, count)) for place, count in look.broken.items())
+
+
 def _gpus(look: Look) -> Tallies:
     return ((place, Tally(1, busy)) for place, busy in look.gpus.items())
 
@@ -122,6 +126,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "error_rate": Measure("1", _mean, _calls(lambda calls: calls.made, lambda calls: calls.failed)),
     "retry_rate": Measure("{retry}", _mean, _calls(lambda calls: calls.made, lambda calls: calls.retries)),
     "rate_limit_requests": Measure("{request}", _sum, _asked, lambda look: look.requests_left, while_called=True),
+    "rate_limit_headroom": Measure("1", _sum, _asked, lambda look: look.headroom, while_called=True),
     "throughput": Measure(
         "{input}/min", _a_minute, _calls(lambda calls: calls.latency.sum, lambda calls: calls.inputs)
     ),
@@ -137,6 +142,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "model_load": Measure("s", _mean, _loads),
     "gpu_idle": Measure("1", _mean, _gpus),
     "gpu_saturated": Measure("1", _mean, _gpus),
+    "broken_vectors": Measure("{problem}", _sum, _broken),
     "own_failures": Measure("{failure}", _sum, _failures),
 }
 """All but whether telemetry is stale, which only somebody outside of the process can tell."""

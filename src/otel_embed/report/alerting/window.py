@@ -19,7 +19,7 @@ class Place(NamedTuple):
     provider: str | None = None
     model: str | None = None
     subject: str | None = None
-    """The cache's store, the GPU's id, the budget, what failed."""
+    """The cache's store, the GPU's id, the budget, what failed, what is wrong with vectors."""
 
 
 _OTHERS = Place(subject=OVERFLOW)
