@@ -119,7 +119,6 @@ import multiprocessing
 def work(number):
     with client() as it:
         embed(it, number)
-    flush()
 with client() as it:
     for _ in range({CALLS}):
         embed(it, 2)
@@ -130,6 +129,48 @@ for worker in workers:
     worker.join()
 """)  # fmt: skip
         check(collector, server, CALLS + 3)
+
+
+WORKERS = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+FORK = multiprocessing.get_context("fork")
+def work(number):
+    with client() as it:
+        embed(it, number)
+def run(target, *args):
+    began = time.monotonic()
+    worker = FORK.Process(target=target, args=args)
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0
+    return time.monotonic() - began
+"""
+
+
+def test_workers_of_multiprocessing_end_with_all_exported(server: OpenAIServer, tmp_path: Path) -> None:
+    """Without a word to us, and however short they live: their end runs no exit handlers."""
+    with HttpReceiver() as collector:
+        zero_code(environment(server, collector, tmp_path), tmp_path, WORKERS + """
+work(1)
+with ProcessPoolExecutor(2, mp_context=FORK) as pool:
+    list(pool.map(work, (2, 3, 4)))
+run(work, 5)
+""")  # fmt: skip
+        check(collector, server, 5)
+
+
+def test_a_worker_waits_a_little_for_a_collector_that_is_gone(server: OpenAIServer, tmp_path: Path) -> None:
+    """And not at all where it has nothing of its own to tell."""
+    with HttpReceiver() as collector:
+        environ = environment(server, collector, tmp_path)
+    took, _ = zero_code(environ, tmp_path, WORKERS + """
+work(1)
+say(run(work, 2), run(int))
+os._exit(0)
+""")  # fmt: skip
+    waited, idle = map(float, took.split())
+    assert idle < 1 < waited < 6
 
 
 class Strange:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+import threading
 from collections.abc import Collection, Iterable
 from importlib.metadata import entry_points
 from typing import Any
@@ -31,6 +33,8 @@ from otel_embed.transports import TRANSPORTS
 _logger = logging.getLogger("otel_embed")
 _SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 _THIRD_PARTY = "otel_embed_provider"
+_WORKER_SECONDS = 2.0
+"""How long a worker of multiprocessing may take to export what it did: its parent waits for its end."""
 
 
 class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
@@ -91,6 +95,19 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             with flushing:  # each: a processor or an exporter of others may raise
                 if hasattr(provider, "force_flush"):  # the API alone has nothing to export
                     provider.force_flush(round(timeout * 1000))
+
+    def finish_as_a_worker(self) -> None:
+        """A worker of multiprocessing ends without the exit handlers in which an SDK exports."""
+        from multiprocessing.util import Finalize
+
+        Finalize(None, self._flush_as_a_worker, exitpriority=5)  # after what is still to be told
+
+    def _flush_as_a_worker(self) -> None:
+        with Guard("flush at the end of a worker"):
+            if self.recorder is not None and self.recorder.recorded():
+                flushing = threading.Thread(target=self.flush, args=(_WORKER_SECONDS,), daemon=True)
+                flushing.start()
+                flushing.join(_WORKER_SECONDS)  # an SDK does not keep to the time that it is given
 
 
 class _Global:
@@ -167,6 +184,20 @@ def _forked() -> None:
     for files in _reports.values():
         with starting:
             files.start_anew()
+    with starting:
+        _await_the_end_of_a_worker()
+
+
+_waiting: list[EmbeddingInstrumentor] = []
+
+
+def _await_the_end_of_a_worker() -> None:
+    """In a child multiprocessing forgets what is to be done at the end, and only then does what is asked for here."""
+    if _recorders and not _waiting and "multiprocessing.util" in sys.modules:
+        from multiprocessing.util import register_after_fork
+
+        _waiting.append(EmbeddingInstrumentor())
+        register_after_fork(_waiting[0], EmbeddingInstrumentor.finish_as_a_worker)
 
 
 os.register_at_fork(after_in_child=_forked)

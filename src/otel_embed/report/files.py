@@ -73,12 +73,10 @@ class ReportFiles:
         if not os.path.isdir(self._directory):
             return  # whoever asked for the file is gone: this process outlived it
         with _WRITING, self._lock:
-            self._recorder.settle()
-            calls = sum(series.calls for series in self._recorder.totals.series()) + self._recorder.chat.count
-            calls += self._recorder.work.count + sum(self._recorder.lost.by_cause().values())
-            if calls != self._written:
+            recorded = self._recorder.recorded()
+            if recorded != self._written:
                 summary.write(self._recorder, self._directory, self._name)
-                self._written = calls
+                self._written = recorded
 
     def end(self) -> None:
         """Write what there is not yet in the files, and again for what the SDK loses while it shuts down after this."""

@@ -219,6 +219,12 @@ class CallRecorder:
         left = [standing.remaining for standing in self.budget.standings()]
         return min(left) / PICODOLLARS if left else None
 
+    def recorded(self) -> int:
+        """How much there is to tell: it grows with whatever is recorded."""
+        self.settle()
+        calls = sum(series.calls for series in self.totals.series())
+        return calls + self.chat.count + self.work.count + sum(self.lost.by_cause().values())
+
     def start_anew(self) -> None:
         """In a forked child: what the parent did is the parent's to report."""
         self._settling = threading.Lock()
