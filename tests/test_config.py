@@ -93,6 +93,24 @@ def test_the_lines_of_calls_are_seen_where_logging_is_at_info(logging: str, seen
     assert bool(done.stderr) == bool(seen)
 
 
+def test_logging_that_is_configured_after_us_switches_none_of_our_lines_off(server: OpenAIServer) -> None:
+    """By default ``logging.config`` disables all loggers that exist, as those of what is imported first."""
+    program = (
+        "import otel_embed; otel_embed.instrument()\n"
+        "import logging.config, sys, openai\n"
+        "shown = {'class': 'logging.StreamHandler', 'formatter': 'short'}\n"
+        "logging.config.dictConfig({'version': 1, 'root': {'level': 'INFO', 'handlers': ['shown']},\n"
+        "    'handlers': {'shown': shown}, 'formatters': {'short': {'format': '%(name)s %(filename)s'}}})\n"
+        "client = openai.OpenAI(base_url=sys.argv[1], api_key='x')\n"
+        "client.embeddings.create(model='text-embedding-3-small', input='x ' * 1000)\n"
+    )
+    env = os.environ | {"OTEL_EMBED_LOG": "text", "OTEL_EMBED_DAILY_BUDGET_USD": "0.000001"}
+    command = [sys.executable, "-c", program, server.url]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
+    ours = [line for line in done.stderr.splitlines() if line.startswith("otel_embed")]
+    assert ours == ["otel_embed.budget alerts.py", "otel_embed.calls log.py"]
+
+
 def test_an_address_of_ones_own_is_taken() -> None:
     for address in ("https://hooks.slack.com/services/T0/B0/x", "HTTP://[::1]:8080/", "http://me:pw@host/?a=b#c"):
         assert Config.from_environment(pytest.fail, {"OTEL_EMBED_ALERT_WEBHOOK": address}).alert_webhook == address

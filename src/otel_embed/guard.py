@@ -14,7 +14,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-_logger = logging.getLogger("otel_embed")
 _lock = threading.Lock()
 
 reraise = False
@@ -76,7 +75,7 @@ def _count(doing: str, error: Exception) -> None:
         # The message of an exception can hold the application's text, so only its type is logged.
         where = "".join(traceback.format_tb(error.__traceback__))
         try:
-            _logger.warning(
+            logging.getLogger("otel_embed").warning(
                 "otel_embed failed to %s: %s. The application is unaffected; this is logged once.\n%s",
                 doing, type(error).__qualname__, where,
             )  # fmt: skip

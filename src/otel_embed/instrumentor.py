@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -21,6 +20,7 @@ from otel_embed.environment_variables import OTEL_EMBED_DISABLED_PROVIDERS
 from otel_embed.frameworks import FRAMEWORKS
 from otel_embed.gauges import gpu, stores
 from otel_embed.guard import Guard
+from otel_embed.late_logger import LateLogger
 from otel_embed.patching import Patches
 from otel_embed.pricing.bill import Pricing
 from otel_embed.provider import Provider
@@ -30,7 +30,7 @@ from otel_embed.report.recorder import CallRecorder
 from otel_embed.threads import POOLS
 from otel_embed.transports import TRANSPORTS
 
-_logger = logging.getLogger("otel_embed")
+_logger = LateLogger("otel_embed")
 _SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 _THIRD_PARTY = "otel_embed_provider"
 _WORKER_SECONDS = 2.0

@@ -6,7 +6,6 @@ where otel_embed is switched on and off many times.
 
 from __future__ import annotations
 
-import logging
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +16,7 @@ import wrapt
 
 from otel_embed.answers import AnswerCacheSite
 from otel_embed.guard import Guard
+from otel_embed.late_logger import LateLogger
 from otel_embed.loads import LoadRecorder, LoadSite
 from otel_embed.local import LocalCall, LocalStageSite
 from otel_embed.observe import CallSite, Recorder
@@ -42,7 +42,7 @@ from otel_embed.stages import LookupSite, StageSite
 from otel_embed.support import Support, support
 from otel_embed.wrapping import NOTHING, Patch, put
 
-_logger = logging.getLogger("otel_embed")
+_logger = LateLogger("otel_embed")
 _watched: set[str] = set()
 _installed: list[Patches] = []
 

@@ -43,7 +43,6 @@ _BUNDLES = (
 _CACHES = ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR")
 _LEARNED = 1000
 
-_logger = logging.getLogger("otel_embed")
 _Reader = Callable[[str, "str | None"], bytes]
 """Gives the content of a file of tiktoken's by its address and, where that is known, its SHA-256."""
 
@@ -123,7 +122,7 @@ class TokenCounter:
     def _load_guarded(self, name: str) -> None:
         with Guard("load tiktoken's encoding"):
             if self._load(name, self._fetched if self._fetch else self._local) is None and self._fetch:
-                _logger.warning(
+                logging.getLogger("otel_embed").warning(
                     "OTEL_EMBED_TOKEN_FETCH: tiktoken's %s could not be fetched, tokens are estimated", name
                 )
 

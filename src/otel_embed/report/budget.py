@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import sys
 from typing import Any
 
 from otel_embed.config import Config
 from otel_embed.exceeded import BudgetExceeded
+from otel_embed.late_logger import LateLogger
 from otel_embed.observe import OpenCall
 from otel_embed.record import Component, EmbeddingCall
 from otel_embed.report import names
@@ -21,7 +21,7 @@ from otel_embed.report.budgets.webhook import Webhook
 from otel_embed.report.totals import PICODOLLARS
 from otel_embed.run_record import ChatCall
 
-_logger = logging.getLogger("otel_embed.budget")
+_logger = LateLogger("otel_embed.budget")
 _MAX_ALONE = 1000
 _NONE: tuple[Rule, ...] = ()
 

@@ -9,11 +9,12 @@ from typing import Any
 from opentelemetry.trace import SpanContext, format_span_id, format_trace_id
 
 from otel_embed.config import CallLog
+from otel_embed.late_logger import LateLogger
 from otel_embed.record import EmbeddingCall
 from otel_embed.report import names
 from otel_embed.report.spans import attributes, identity
 
-_logger = logging.getLogger("otel_embed.calls")
+_logger = LateLogger("otel_embed.calls")
 
 
 class LogReport:
@@ -25,7 +26,7 @@ class LogReport:
     def __call__(self, call: EmbeddingCall, span: Any) -> None:
         """``span`` is the context of the span that records the call; None where none does."""
         level = logging.INFO if call.failure is None else logging.WARNING
-        if _logger.isEnabledFor(level):
+        if _logger.is_on(level):
             _logger.log(level, "%s", self._line(call, span))
 
 

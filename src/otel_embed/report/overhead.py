@@ -5,17 +5,17 @@ Times are those of a clock on the wall: on a busy machine they include waiting f
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 
 from otel_embed.environment_variables import OTEL_EMBED_MAX_OVERHEAD
 from otel_embed.guard import Guard
+from otel_embed.late_logger import LateLogger
 from otel_embed.record import EmbeddingCall
 from otel_embed.report import names
 from otel_embed.report.dimensions import Observers, Sums
 
-_logger = logging.getLogger("otel_embed")
+_logger = LateLogger("otel_embed")
 _SWITCHING_OFF = Guard("switch otel_embed off")
 FEWEST_CALLS, SHORTEST_SECONDS = 100, 5.0
 """Of what the fuse judges at a time: a first call that imports half of a library must not blow it."""

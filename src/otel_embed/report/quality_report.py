@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
+from otel_embed.late_logger import LateLogger
 from otel_embed.observe import OpenCall
 from otel_embed.quality.checks import Checks, Problem
 from otel_embed.quality.models import most_inputs
@@ -13,7 +13,7 @@ from otel_embed.report import names
 from otel_embed.report.dimensions import Observers, Sums, place
 from otel_embed.report.totals import PICODOLLARS
 
-_logger = logging.getLogger("otel_embed.quality")
+_logger = LateLogger("otel_embed.quality")
 _LOGGED: dict[Problem, str] = {
     "oversized_input": "a text is at least as long as the model takes, so that its end is cut off or refused",
     "nan_vector": "a vector has numbers that are not a number (NaN)",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import sys
 import threading
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from otel_embed import alert
 from otel_embed.config import Config
 from otel_embed.gauges import gpu
 from otel_embed.guard import Guard
+from otel_embed.late_logger import LateLogger
 from otel_embed.record import ModelLoad
 from otel_embed.report import names
 from otel_embed.report.alerting.look import Observer
@@ -27,7 +27,7 @@ from otel_embed.thresholds import Thresholds
 if TYPE_CHECKING:
     from otel_embed.report.recorder import CallRecorder
 
-_logger = logging.getLogger("otel_embed.alerts")
+_logger = LateLogger("otel_embed.alerts")
 EVERY_SECONDS = 5.0
 _WAIT_SECONDS = 2.0
 _BEGINNING, _LOOKING = Guard("begin to look for alerts"), Guard("look for alerts")

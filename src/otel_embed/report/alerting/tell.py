@@ -6,9 +6,10 @@ import logging
 from typing import Any
 
 from otel_embed.alert import Alert, listeners
+from otel_embed.late_logger import LateLogger
 from otel_embed.report.budgets.webhook import Webhook
 
-_logger = logging.getLogger("otel_embed.alerts")
+_logger = LateLogger("otel_embed.alerts")
 _TOLD_BY_THE_BUDGET = "budget_spent"
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from typing import Any
 
+from otel_embed.late_logger import LateLogger
 from otel_embed.report.budgets.accounts import Standing
 from otel_embed.report.budgets.webhook import Webhook
 from otel_embed.report.totals import PICODOLLARS
 
-_logger = logging.getLogger("otel_embed.budget")
+_logger = LateLogger("otel_embed.budget")
 
 
 def sentence(standing: Standing) -> str:

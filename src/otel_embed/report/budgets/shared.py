@@ -6,7 +6,6 @@ a number, by which Redis takes it once: what was sent and not confirmed is sent 
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 import time
@@ -17,11 +16,12 @@ from urllib.parse import quote
 from opentelemetry import context
 
 from otel_embed.guard import Guard
+from otel_embed.late_logger import LateLogger
 from otel_embed.report.budgets.accounts import Account, Accounts, Standing
 from otel_embed.report.budgets.alerts import Alerts
 from otel_embed.report.budgets.periods import Period
 
-_logger = logging.getLogger("otel_embed.budget")
+_logger = LateLogger("otel_embed.budget")
 _SYNCING = Guard("share a budget")
 EVERY_SECONDS = 1.0
 _TIMEOUT, _EXIT_SECONDS, _QUIET_SECONDS = 1.0, 2.0, 600.0

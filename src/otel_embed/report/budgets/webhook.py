@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -12,8 +11,9 @@ from typing import Any
 from opentelemetry import context
 
 from otel_embed.guard import Guard
+from otel_embed.late_logger import LateLogger
 
-_logger = logging.getLogger("otel_embed.budget")
+_logger = LateLogger("otel_embed.budget")
 _POSTING = Guard("post an alert")
 _PAUSES = (0.5, 2.0, 8.0)
 _TIMEOUT, _LAST_TIMEOUT, _MOST_WAITING = 5.0, 1.0, 100
