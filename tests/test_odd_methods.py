@@ -6,9 +6,11 @@ import asyncio
 import functools
 import inspect
 import pickle
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.pool import ThreadPool
+from types import ModuleType
 from typing import Any
 from unittest.mock import Mock
 
@@ -316,3 +318,41 @@ def test_a_stage_is_used_by_many_threads_and_within_itself(telemetry: Telemetry)
         told = {name: value for name, value in span.attributes.items() if ".stage." in name}
         assert sum(told.values()) == pytest.approx((span.end_time - span.start_time) / 1e9, abs=1e-6)
         assert told["otel_embed.stage.tokenize.duration"] > 0 and len(told) == 2
+
+
+NOTEBOOK = """
+from langchain_core.embeddings import Embeddings
+class Reloaded(Embeddings):
+    def embed_documents(self, texts, by=NUMBER):
+        return [[by, NUMBER] for _ in texts]
+    def embed_query(self, text):
+        return [*self.embed_documents([text])[0], NUMBER]
+    async def aembed_query(self, text):
+        return [*await super().aembed_query(text), NUMBER]
+"""
+
+
+def reloaded(number: int) -> Any:
+    names: dict[str, Any] = {"__name__": "in_a_notebook"}
+    exec(NOTEBOOK.replace("NUMBER", str(number)), names)
+    return names["Reloaded"]
+
+
+def hand_over(old: type, new: type) -> None:
+    """As the autoreload of IPython does: what stands already is handed what the new one consists of."""
+    for name in ("embed_documents", "embed_query", "aembed_query"):
+        for part in ("__code__", "__defaults__", "__kwdefaults__", "__dict__"):
+            setattr(vars(old)[name], part, getattr(vars(new)[name], part))
+
+
+def test_a_method_that_is_reloaded_in_a_notebook_does_what_is_new(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also that of a class which was imported by name."""
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    first = reloaded(1)
+    for number in (2, 3):
+        hand_over(first, reloaded(number))
+        assert first().embed_query("a") == [number] * 3
+        assert run(first().aembed_query("a")) == [number] * 4
+    assert [span.name for span in telemetry.spans()] == ["embed_query Reloaded", "aembed_query Reloaded"] * 2

@@ -165,10 +165,16 @@ def _wrapped(original: Any, patch: Patch, method: bool) -> Callable[..., Any]:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             return original.__get__(self, type(self))(*args, **kwargs)
 
+    elif patch.subclasses and type(original) is FunctionType and "IPython" in sys.modules:
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return _reloaded(original, getattr(wrapped, "__wrapped__", original))(*args, **kwargs)
+
     around = make(call, patch, method)
     if call is not original and not isinstance(original, FunctionType):
         return Decorated(original, around)
-    return _like(original, _unless_compiling(call, around) if patch.torch else around)
+    wrapped = _like(original, _unless_compiling(call, around) if patch.torch else around)
+    return wrapped
 
 
 def _like(original: Any, around: Callable[..., Any]) -> Callable[..., Any]:
@@ -177,6 +183,21 @@ def _like(original: Any, around: Callable[..., Any]) -> Callable[..., Any]:
     with suppress(Exception):  # some functions of C tell of no signature
         setattr(made, "__signature__", inspect.signature(original))
     return made
+
+
+def _reloaded(original: Any, newest: Any) -> Any:
+    """What we wrapped, as it is now.
+
+    IPython's autoreload hands the code and the attributes of a new function to the one that stands already. Those are
+    our wrappers: the application's own new function is what the newer of them wraps.
+    """
+    if newest is not original and type(newest) is FunctionType and newest.__code__ is not original.__code__:
+        try:
+            original.__code__ = newest.__code__
+        except ValueError:  # it refers to other names around it
+            return newest
+        original.__defaults__, original.__kwdefaults__ = newest.__defaults__, newest.__kwdefaults__
+    return original
 
 
 def _unless_compiling(original: Callable[..., Any], observed: Callable[..., Any]) -> Callable[..., Any]:
