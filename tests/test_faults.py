@@ -163,6 +163,7 @@ ELSEWHERE: dict[str, set[str]] = {
         "pricing.tokens.TokenCounter._load_guarded", "pricing.tokens.TokenCounter._load_later",
         "pricing.tokens._cache", "pricing.tokens._download", "pricing.tokens._keep", "pricing.tokens.locate",
         "pricing.tokens.prefetch", "report.budget.Budget._finish_as_a_worker",
+        "report.recorder.CallRecorder.recorded",
         "exchange._end_left_open", "report.recorder.CallRecorder.budget_left", "report.recorder.CallRecorder.budget_shares",
     },
 }  # fmt: skip
