@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
 import httpx2
 import openai
 import pytest
+import wrapt
 from langchain_openai import OpenAIEmbeddings
 from openai.resources.embeddings import AsyncEmbeddings, Embeddings
 from opentelemetry import context, trace
@@ -156,3 +158,25 @@ def test_a_runtime_context_that_keeps_nothing_but_spans_counts_each_call_once(
 
 
 METHODS = ("embed_documents", "embed_query")
+
+
+def test_a_pool_whose_methods_another_wraps_as_methods_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As opentelemetry-instrumentation-threading wraps them: by wrapt, whose wrapper asks which pool it is."""
+    seen: list[Any] = []
+
+    def around(submit: Any, pool: Any, args: Any, kwargs: Any) -> Any:
+        seen.append(pool)
+        return submit(*args, **kwargs)
+
+    otel_embed.uninstrument()
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", wrapt.FunctionWrapper(ThreadPoolExecutor.submit, around))
+    telemetry = Telemetry()
+    telemetry.instrument()
+    with ThreadPoolExecutor(1) as pool, OpenAIServer() as server:
+        assert pool.submit(len, "one").result() == 3
+        client = openai.OpenAI(base_url=server.url, api_key="x")
+        with client.embeddings.with_streaming_response.create(model="text-embedding-3-small", input="one") as answer:
+            assert pool.submit(answer.read).result()
+        assert seen.count(pool) == 2
+    otel_embed.uninstrument()
+    assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == 1

@@ -154,17 +154,17 @@ def _overrides(owner: Any, name: str, inner: Any) -> bool:
 
 
 def _wrapped(original: Any, patch: Patch, method: bool) -> Callable[..., Any]:
-    if patch.submits:
-        return _like(original, _carrying(original, patch))
-    if patch.mutes:
-        return _like(original, _muted(original, patch))
-    make = _around_async if inspect.iscoroutinefunction(original) else _around
     call = original
     if method and type(original) is not FunctionType:  # another instrumentation's proxy: it wants to be bound
 
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             return original.__get__(self, type(self))(*args, **kwargs)
 
+    if patch.submits:
+        return _like(original, _carrying(call, patch))
+    if patch.mutes:
+        return _like(original, _muted(call, patch))
+    make = _around_async if inspect.iscoroutinefunction(original) else _around
     around = make(call, patch, method)
     if call is not original and not isinstance(original, FunctionType):
         return Decorated(original, around)
