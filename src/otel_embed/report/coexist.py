@@ -30,6 +30,7 @@ _OTHERS = {
     "opentelemetry.instrumentation.genai.langchain": ("LangChainInstrumentor", True),
     "openinference.instrumentation.langchain": ("LangChainInstrumentor", False),
     "opentelemetry.instrumentation.langchain": ("LangchainInstrumentor", True),
+    "amazon.opentelemetry.distro.instrumentation.langchain": ("LangChainInstrumentor", False),
 }
 """Who else reports LangChain's chat models: module, class, and whether it has the convention's metrics too."""
 
