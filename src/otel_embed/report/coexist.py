@@ -8,7 +8,10 @@ metrics to it, and a span of ours carries the mark. OpenLLMetry stays silent whe
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any
+
+from opentelemetry.context import Context
 
 MARK = "opentelemetry.genai.client.embedding.context"
 """The key in the context of an embeddings span that another instrumentation opened."""
@@ -21,7 +24,17 @@ def marks() -> dict[str, Any]:
     if _MARKING_MODULE not in sys.modules:
         return _FOR_OPENLLMETRY
     data = getattr(sys.modules[_MARKING_MODULE], "EmbeddingData", None)
-    return _FOR_OPENLLMETRY if data is None else {**_FOR_OPENLLMETRY, MARK: data()}
+    return _FOR_OPENLLMETRY if data is None else {**_FOR_OPENLLMETRY, MARK: _ours(data)()}
+
+
+@cache
+def _ours(data: type) -> type:
+    return type("OurEmbeddingData", (data,), {"__module__": __name__})
+
+
+def is_covered(around: Context) -> bool:
+    """Whether another instrumentation marked this context; a mark of ours may outlive a call that was thrown away."""
+    return MARK in around and type(around[MARK]).__module__ != __name__
 
 
 CHAT_MARK = "opentelemetry.genai.client.inference.context"

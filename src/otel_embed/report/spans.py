@@ -52,7 +52,7 @@ class SpanReport:
         request, component = call.request, call.component
         if component is not None:
             key: object = component
-        elif coexist.MARK in around and (call.parent is None or call.parent.component is not None):
+        elif coexist.is_covered(around) and (call.parent is None or call.parent.component is not None):
             span = get_current_span(around)
             call.covered, call.span = True, span if span.is_recording() else None
             if call.attribution:
