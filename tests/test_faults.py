@@ -133,7 +133,7 @@ ELSEWHERE: dict[str, set[str]] = {
         "transports.httpx._Send.__init__", "transports.httpx._provider", "transports.urllib3._Sleep.__init__",
     },
     "has tests of its own: budgets that block, chat calls of stores, images, local models, retries of urllib3, streams that break": {
-        "exchange.OpenExchange.server", "identity._forget", "frameworks.langchain_handler._same",
+        "exchange.OpenExchange.server", "exchange.server_at", "identity._forget", "report.coexist._ours", "frameworks.langchain_handler._same",
         "frameworks.langchain_runs.is_content", "observe.OpenCall._ending", "observe.OpenCall.stop",
         "operations.OpenOperation.add_chat",
         "pricing.bill.Pricing._as_sent", "pricing.bill.Pricing._is_unseen", "pricing.bill.Pricing._prices_images",

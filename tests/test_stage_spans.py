@@ -9,6 +9,7 @@ from typing import Any
 
 import openai
 import pytest
+from opentelemetry import baggage, context
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, Tracer, TracerProvider
@@ -214,3 +215,23 @@ def test_which_calls_have_them(
                 client.embeddings.create(model=SMALL, input="one", extra_headers=fault.header)
             found += [name] * (len(telemetry.spans()) > 1)
     assert found == calls_with_stages
+
+
+class CopiesBaggage(SpanProcessor):
+    """As opentelemetry-processor-baggage."""
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        span.set_attributes(baggage.get_all(parent_context))
+
+
+def test_the_stages_of_a_body_that_is_read_elsewhere_are_told_in_the_context_of_their_call(
+    telemetry: Telemetry, server: OpenAIServer
+) -> None:
+    telemetry.tracers.add_span_processor(CopiesBaggage())
+    telemetry.instrument(stage_spans="always")
+    client, token = openai.OpenAI(base_url=server.url, api_key="x"), context.attach(baggage.set_baggage("tenant", "acme"))
+    with client.embeddings.with_streaming_response.create(model=SMALL, input="one") as answer:
+        context.detach(token)
+        answer.read()
+    spans = telemetry.spans()
+    assert len(spans) > 4 and {span.attributes["tenant"] for span in spans} == {"acme"}

@@ -100,9 +100,14 @@ class OpenExchange(Exchange):
 
     @property
     def server(self) -> Server | None:
-        url: Any = urlsplit(self.url) if isinstance(self.url, str) else self.url
-        host = getattr(url, "hostname" if isinstance(self.url, str) else "host", None)
-        return Server(str(host), url.port or (80 if url.scheme == "http" else 443)) if host else None
+        return server_at(self.url)
+
+
+def server_at(address: object) -> Server | None:
+    """What a URL, as an exchange has it, leads to."""
+    url: Any = urlsplit(address) if isinstance(address, str) else address
+    host = getattr(url, "hostname" if isinstance(address, str) else "host", None)
+    return Server(str(host), url.port or (80 if url.scheme == "http" else 443)) if host else None
 
 
 _DROPPED: deque[tuple[OpenExchange, BaseException | None, int]] = deque()

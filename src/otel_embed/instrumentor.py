@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Collection, Iterable
 from importlib.metadata import entry_points
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
@@ -26,6 +26,7 @@ from otel_embed.pricing.bill import Pricing
 from otel_embed.provider import Provider
 from otel_embed.providers import PROVIDERS
 from otel_embed.report.files import ReportFiles
+from otel_embed.report.kept_context import keep_values, leave_values
 from otel_embed.report.recorder import CallRecorder
 from otel_embed.threads import POOLS
 from otel_embed.transports import TRANSPORTS
@@ -60,6 +61,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         config = Config.from_environment(_logger.warning).with_options(options, _logger.warning)
         # An exception from here on would stop every other instrumentation too.
         with Guard("instrument"):
+            keep_values()
             tracer = trace.get_tracer("otel_embed", __version__, tracers, schema_url=_SCHEMA_URL)
             self.recorder = _recorder(meters)
             _switch_gauges(self.recorder, config)
@@ -80,6 +82,7 @@ class EmbeddingInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 self.recorder.budget.finish()
                 self.recorder.alerts.stop()
                 self.recorder.lost.stop()
+            leave_values()
 
     def flush(self, timeout: float) -> None:
         """Count all, write what ``otel-embed run`` reads, and have the SDK export, for ``timeout`` seconds at most."""
@@ -115,20 +118,23 @@ class _Global:
 
 
 _GLOBAL = _Global()
-_recorders: WeakKeyDictionary[MeterProvider | _Global, CallRecorder] = WeakKeyDictionary()
+_recorders: dict[int, CallRecorder] = {}
+"""By the id of a meter provider, while it lives: one need have no hash, as Logfire's has none."""
 
 
 def _recorder(meters: MeterProvider | None) -> CallRecorder:
     """The one recorder of a meter provider; without any, of the global one."""
     current = metrics.get_meter_provider()
     provider = current if meters is None else meters
-    keys = (provider, _GLOBAL) if provider is current else (provider,)
-    recorder = next((_recorders[key] for key in keys if key in _recorders), None)
+    owners = (provider, _GLOBAL) if provider is current else (provider,)
+    recorder = next((_recorders[id(owner)] for owner in owners if id(owner) in _recorders), None)
     if recorder is None:
         meter = metrics.get_meter("otel_embed", __version__, provider, schema_url=_SCHEMA_URL)
         recorder = CallRecorder(meter)
-    for key in keys:
-        _recorders.setdefault(key, recorder)
+    for owner in owners:
+        if id(owner) not in _recorders:
+            _recorders[id(owner)] = recorder
+            weakref.finalize(owner, _recorders.pop, id(owner), None).atexit = False
     return recorder
 
 

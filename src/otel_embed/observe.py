@@ -21,7 +21,7 @@ from opentelemetry import context
 from opentelemetry.context import Context
 
 from otel_embed.delegates import is_done_elsewhere, learn
-from otel_embed.exchange import OpenExchange
+from otel_embed.exchange import OpenExchange, server_at
 from otel_embed.failure import answered, failure
 from otel_embed.freezing import freeze
 from otel_embed.guard import Guard, guarded
@@ -92,6 +92,15 @@ def open_call() -> OpenCall | None:
     around = context.get_current()
     call: OpenCall | None = around.get(OPEN_CALL)  # type: ignore[assignment]
     return None if call is None or call.end or around.get(SUPPRESSED) else call
+
+
+def suppressed_call(url: object) -> OpenCall | None:
+    """The innermost open call, suppressed or not, where its own request goes to this URL. Another instrumentation of its
+    client, as Logfire's, may have all below it suppressed; what is sent elsewhere, as by an exporter, is no part of it."""
+    call: OpenCall | None = context.get_current().get(OPEN_CALL)  # type: ignore[assignment]
+    if call is None or call.end or call.request.server is None:
+        return None
+    return call if call.request.server == server_at(url) else None
 
 
 class CallSite:

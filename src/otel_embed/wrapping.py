@@ -154,11 +154,6 @@ def _overrides(owner: Any, name: str, inner: Any) -> bool:
 
 
 def _wrapped(original: Any, patch: Patch, method: bool) -> Callable[..., Any]:
-    if patch.submits:
-        return _like(original, _carrying(original, patch))
-    if patch.mutes:
-        return _like(original, _muted(original, patch))
-    make = _around_async if inspect.iscoroutinefunction(original) else _around
     call = original
     if method and type(original) is not FunctionType:  # another instrumentation's proxy: it wants to be bound
 
@@ -170,6 +165,11 @@ def _wrapped(original: Any, patch: Patch, method: bool) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             return _reloaded(original, getattr(wrapped, "__wrapped__", original))(*args, **kwargs)
 
+    if patch.submits:
+        return _like(original, _carrying(call, patch))
+    if patch.mutes:
+        return _like(original, _muted(call, patch))
+    make = _around_async if inspect.iscoroutinefunction(original) else _around
     around = make(call, patch, method)
     if call is not original and not isinstance(original, FunctionType):
         return Decorated(original, around)

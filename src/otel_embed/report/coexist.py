@@ -8,7 +8,12 @@ metrics to it, and a span of ours carries the mark. OpenLLMetry stays silent whe
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any
+
+from opentelemetry.context import Context
+
+from otel_embed.observe import OpenCall
 
 MARK = "opentelemetry.genai.client.embedding.context"
 """The key in the context of an embeddings span that another instrumentation opened."""
@@ -21,7 +26,19 @@ def marks() -> dict[str, Any]:
     if _MARKING_MODULE not in sys.modules:
         return _FOR_OPENLLMETRY
     data = getattr(sys.modules[_MARKING_MODULE], "EmbeddingData", None)
-    return _FOR_OPENLLMETRY if data is None else {**_FOR_OPENLLMETRY, MARK: data()}
+    return _FOR_OPENLLMETRY if data is None else {**_FOR_OPENLLMETRY, MARK: _ours(data)()}
+
+
+@cache
+def _ours(data: type) -> type:
+    return type("OurEmbeddingData", (data,), {"__module__": __name__})
+
+
+def is_covered(call: OpenCall, around: Context) -> bool:
+    """Whether it was another instrumentation, of the same client, that marked this context. A mark of ours may outlive a
+    call that was thrown away."""
+    outermost = call.parent is None or call.parent.component is not None
+    return outermost and type(around[MARK]).__module__ != __name__
 
 
 CHAT_MARK = "opentelemetry.genai.client.inference.context"
@@ -30,6 +47,7 @@ _OTHERS = {
     "opentelemetry.instrumentation.genai.langchain": ("LangChainInstrumentor", True),
     "openinference.instrumentation.langchain": ("LangChainInstrumentor", False),
     "opentelemetry.instrumentation.langchain": ("LangchainInstrumentor", True),
+    "amazon.opentelemetry.distro.instrumentation.langchain": ("LangChainInstrumentor", False),
 }
 """Who else reports LangChain's chat models: module, class, and whether it has the convention's metrics too."""
 

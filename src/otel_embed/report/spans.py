@@ -52,7 +52,7 @@ class SpanReport:
         request, component = call.request, call.component
         if component is not None:
             key: object = component
-        elif coexist.MARK in around and (call.parent is None or call.parent.component is not None):
+        elif coexist.MARK in around and coexist.is_covered(call, around):
             span = get_current_span(around)
             call.covered, call.span = True, span if span.is_recording() else None
             if call.attribution:
@@ -95,7 +95,7 @@ class SpanReport:
         if record.failure is not None and not call.covered:
             span.set_status(_FAILED)
         if record.duration_ns >= self._slow_ns or (record.failure is not None and self._slow_ns < inf):
-            self._stages.tell(record, span, own=not call.covered)
+            self._stages.tell(record, span, call.context, own=not call.covered)
         if not call.covered:
             span.end(call.start_unix_ns + call.end - call.start)
 

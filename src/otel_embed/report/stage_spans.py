@@ -14,7 +14,7 @@ from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanContext, SpanKind, TraceFlags, Tracer, set_span_in_context
+from opentelemetry.trace import Span, SpanContext, SpanKind, TraceFlags, Tracer
 
 from otel_embed.guard import Guard
 from otel_embed.record import EmbeddingCall
@@ -33,9 +33,8 @@ class StageSpans:
         with _TELLING:
             self._ready_made = _ReadyMade.of(tracer)
 
-    def tell(self, call: EmbeddingCall, span: Span, own: bool) -> None:
-        """The stages of a call, within its span, which is this tracer's ``own`` or another one's."""
-        around = set_span_in_context(span)
+    def tell(self, call: EmbeddingCall, span: Span, around: Context, own: bool) -> None:
+        """The stages of a call, within its span, which is this tracer's ``own`` or another one's, and its context."""
         with _TELLING:
             ready_made = self._ready_made if own else None
             one = self._one if ready_made is None or not ready_made.is_all() else ready_made.one

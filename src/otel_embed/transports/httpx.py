@@ -8,7 +8,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from otel_embed.exchange import OpenExchange
-from otel_embed.observe import OpenCall, open_call
+from otel_embed.observe import OpenCall, open_call, suppressed_call
 from otel_embed.provider import Provider, Transport
 from otel_embed.record import Stage
 from otel_embed.transports.body import watch
@@ -45,13 +45,14 @@ class _Send:
         self._exchange = _AsyncExchange if asynchronous else _SyncExchange
 
     def open(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Exchange | None:
-        call = open_call()
+        request = args[0] if args else kwargs["request"]
+        call = open_call() or suppressed_call(request.url)
         if call is None:
             return None
         before = None if IN_FLIGHT.get() is None else in_flight()
         if before is not None and before.exchange.call is call:
             return None
-        exchange = self._exchange(call, args[0] if args else kwargs["request"])
+        exchange = self._exchange(call, request)
         if before is not None:
             exchange.before = before
         IN_FLIGHT.set(exchange)
