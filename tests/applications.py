@@ -34,6 +34,7 @@ from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.openai import OpenAIEmbedding
 from opentelemetry import context
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import TracerProvider
 
 import bedrock_clients
@@ -206,6 +207,20 @@ def openai_in_anothers_span(server: OpenAIServer, work: Work) -> None:
         token = context.attach(context.set_value(MARK, True))
         work.do(lambda: client.embeddings.create(input="three", **ASKED))
         context.detach(token)
+
+
+class Suppresses(openai.DefaultHttpxClient):
+    """What is below another instrumentation that wants no spans there."""
+
+    def send(self, *args: Any, **kwargs: Any) -> Any:
+        with suppress_instrumentation():
+            return super().send(*args, **kwargs)
+
+
+@application
+def openai_below_suppression(server: OpenAIServer, work: Work) -> None:
+    with openai.OpenAI(base_url=server.url, api_key="x", http_client=Suppresses()) as client:
+        work.do(lambda: client.embeddings.create(input="three", **ASKED))
 
 
 @application

@@ -76,9 +76,10 @@ TRUSTED_TO_GIVE_BACK = {
 TRUSTED_TO_RETURN = {
     "threads.carry", "threads.into_thread", "observe.CallSite.open", "observe.OpenCall.__init__", "stages.LookupSite.open",
     "operations.OperationSite.open", "operations.OpenOperation.__init__", "answers.AnswerCacheSite.open",
-    "answers.OpenLookup.__init__", "runs.OpenRun.__init__",
+    "answers.OpenLookup.__init__", "runs.OpenRun.__init__", "report.attribution.Attributing.__call__", "report.spans.SpanReport.begin",
 }  # fmt: skip
-"""What they return runs in the place of the application's function, or gives the context back when that ends."""
+"""What they return runs in the place of the application's function, is the context that this runs in, or gives that back
+when it ends."""
 OUTSIDE = {
     "transports.body._Watched.__del__", "transports.urllib3._FileEnd.__del__", "transports.flight.BodyEnd.__call__",
     "transports.flight.BodyEnd._end", "transports.flight.BodyEnd.break_off", "seen.see.<lambda>",
@@ -133,7 +134,7 @@ ELSEWHERE: dict[str, set[str]] = {
         "transports.httpx._Send.__init__", "transports.httpx._provider", "transports.urllib3._Sleep.__init__",
     },
     "has tests of its own: budgets that block, chat calls of stores, images, local models, retries of urllib3, streams that break": {
-        "exchange.OpenExchange.server", "exchange.server_at", "identity._forget", "report.coexist._ours", "frameworks.langchain_handler._same",
+        "exchange.OpenExchange.server", "identity._forget", "report.coexist._ours", "frameworks.langchain_handler._same",
         "frameworks.langchain_runs.is_content", "observe.OpenCall._ending", "observe.OpenCall.stop",
         "operations.OpenOperation.add_chat",
         "pricing.bill.Pricing._as_sent", "pricing.bill.Pricing._is_unseen", "pricing.bill.Pricing._prices_images",

@@ -95,8 +95,11 @@ def open_call() -> OpenCall | None:
 
 
 def suppressed_call(url: object) -> OpenCall | None:
-    """The innermost open call, suppressed or not, where its own request goes to this URL. Another instrumentation of its
-    client, as Logfire's, may have all below it suppressed; what is sent elsewhere, as by an exporter, is no part of it."""
+    """The innermost open call where its own request goes to this URL.
+
+    Another instrumentation of its client, as Logfire's, may have all below it suppressed. What is sent elsewhere, as by
+    an exporter, is no part of it.
+    """
     call: OpenCall | None = context.get_current().get(OPEN_CALL)  # type: ignore[assignment]
     if call is None or call.end or call.request.server is None:
         return None

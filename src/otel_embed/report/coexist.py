@@ -35,8 +35,8 @@ def _ours(data: type) -> type:
 
 
 def is_covered(call: OpenCall, around: Context) -> bool:
-    """Whether it was another instrumentation, of the same client, that marked this context. A mark of ours may outlive a
-    call that was thrown away."""
+    """Whether it was another instrumentation of the same client that marked this context. A mark of ours may outlive
+    a call that was thrown away."""
     outermost = call.parent is None or call.parent.component is not None
     return outermost and type(around[MARK]).__module__ != __name__
 
