@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context as ContextOfVariables
 from contextvars import ContextVar
 from typing import Any
 
@@ -69,6 +71,30 @@ def test_the_parts_of_a_call_have_spans_of_their_own(telemetry: Telemetry) -> No
     tokens = [span.attributes.get("gen_ai.usage.input_tokens") for span in telemetry.spans()]
     assert sorted(tokens[:-1]) == [4, 96] and tokens[-1] is None
     assert telemetry.total("gen_ai.client.embeddings.operation.input_tokens") == 100
+
+
+def test_a_call_that_was_thrown_away_marks_nothing_for_those_after_it(telemetry: Telemetry) -> None:
+    import opentelemetry.util.genai._embedding_invocation  # noqa: F401 - so that our spans are marked for theirs
+
+    async def answer(request: Any) -> Any:
+        if request.headers.get("x-wait"):
+            await asyncio.get_running_loop().create_future()
+        return httpx2.Response(400, json={})
+
+    async def work() -> None:
+        http = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
+        client = openai.AsyncOpenAI(base_url="http://openai.invalid/v1", api_key="x", http_client=http)
+        asked: Any = {"model": "text-embedding-3-small", "input": "one two"}
+        with pytest.raises(openai.BadRequestError):  # with all that a client looks up once
+            await client.embeddings.create(**asked)
+        waiting: Any = client.embeddings.create(**asked, extra_headers={"x-wait": "yes"})
+        waiting.send(None)
+        ContextOfVariables().run(waiting.close)
+        with pytest.raises(openai.BadRequestError):
+            await client.embeddings.create(**asked)
+
+    asyncio.run(work())
+    assert len(telemetry.spans("embeddings text-embedding-3-small")) == 3
 
 
 class LikeLogfires(MeterProvider):

@@ -215,8 +215,6 @@ def test_a_call_made_in_the_transport_of_another_has_its_own_requests(
 
 
 def test_requests_that_are_given_up_in_another_context_are_let_go(telemetry: Telemetry, library: ModuleType) -> None:
-    import opentelemetry.util.genai._embedding_invocation  # noqa: F401 - so that our spans are marked for theirs
-
     async def answer(request: Any) -> Any:
         if waiting:
             await asyncio.get_running_loop().create_future()
